@@ -18,6 +18,28 @@ if(RINGWAY_SANITIZE)
   target_compile_options(ringway_flags INTERFACE
     -fsanitize=${RINGWAY_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(ringway_flags INTERFACE -fsanitize=${RINGWAY_SANITIZE})
+  # What a program needs in LD_PRELOAD before a library of this build.
+  set(runtime asan)
+  if(RINGWAY_SANITIZE MATCHES "thread")
+    set(runtime tsan)
+  endif()
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=lib${runtime}.so
+    OUTPUT_VARIABLE RINGWAY_SANITIZER_RUNTIME OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
+if(RINGWAY_FUZZ)
+  target_compile_options(ringway_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# Folders whose tests also run under ThreadSanitizer: those that share memory between threads.
+set(RINGWAY_TSAN_FOLDERS ring mem control runtime posix)
+
+# The tests of a sanitizer build are named after it, so that one ctest can run several builds.
+set(RINGWAY_TEST_PREFIX "")
+if(RINGWAY_SANITIZE MATCHES "address")
+  set(RINGWAY_TEST_PREFIX "asan:")
+elseif(RINGWAY_SANITIZE MATCHES "thread")
+  set(RINGWAY_TEST_PREFIX "tsan:")
+  add_custom_target(tsan_tests)
 endif()
 
 # ringway_tests(NAME SOURCES... DEPENDS...): one GoogleTest program, each test known to ctest.
@@ -26,10 +48,20 @@ function(ringway_tests name)
   if(NOT RINGWAY_TESTS OR NOT ARG_SOURCES)
     return()
   endif()
+  if(RINGWAY_SANITIZE AND "apps" IN_LIST ARG_LABELS)
+    return()  # programs of others run under the release build only
+  endif()
+  if(RINGWAY_SANITIZE MATCHES "thread" AND NOT "tsan" IN_LIST ARG_LABELS)
+    return()
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ringway_flags ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
+  if(TARGET tsan_tests)
+    add_dependencies(tsan_tests ${name})
+  endif()
   include(GoogleTest)
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${RINGWAY_TEST_PREFIX}"
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
 endfunction()
 
 # ringway_folder(NAME RANK n DEPENDS folders... LIBRARIES third parties...)
@@ -59,5 +91,79 @@ function(ringway_folder name)
     add_library(ringway_${name} INTERFACE)
     target_link_libraries(ringway_${name} INTERFACE ringway_flags ${depends} ${ARG_LIBRARIES})
   endif()
-  ringway_tests(${name}_test SOURCES ${tests} DEPENDS ringway_${name} ${ARG_TEST_DEPENDS} LABELS unit)
+  set(labels unit)
+  if(name IN_LIST RINGWAY_TSAN_FOLDERS)
+    list(APPEND labels tsan)
+  endif()
+  ringway_tests(${name}_test SOURCES ${tests} DEPENDS ringway_${name} ${ARG_TEST_DEPENDS} LABELS ${labels})
+endfunction()
+
+# ringway_program(NAME SOURCES... DEPENDS folders or targets...): a program, installed to bin/.
+function(ringway_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  ringway_targets(depends ${ARG_DEPENDS})
+  target_link_libraries(${name} PRIVATE ringway_flags ${depends})
+  set_target_properties(${name} PROPERTIES SKIP_BUILD_RPATH ON)
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
+endfunction()
+
+# ringway_preload(NAME SOURCES... DEPENDS... [VERSION_SCRIPT file]): lib/ringway/libNAME.so, to be loaded into
+# programs of others. Only what its own SOURCES export is seen from outside: everything from static libraries,
+# the C++ runtime included, stays hidden, so that it cannot meet another version of itself in the program.
+# bin/ and lib/ringway/ stand in the same relation in the build tree and after installation:
+# a program finds it as dirname(/proc/self/exe)/../lib/ringway/libNAME.so.
+function(ringway_preload name)
+  cmake_parse_arguments(ARG "" "VERSION_SCRIPT" "SOURCES;DEPENDS" ${ARGN})
+  add_library(${name} SHARED ${ARG_SOURCES})
+  ringway_targets(depends ${ARG_DEPENDS})
+  target_link_libraries(${name} PRIVATE ringway_flags ${depends} ${CMAKE_DL_LIBS})
+  target_link_options(${name} PRIVATE -Wl,-z,now -Wl,-z,nodelete -Wl,--no-undefined)
+  if(RINGWAY_SANITIZE)
+    # The sanitizer's runtime must come first and brings its own C++ runtime: no static one beside it.
+    # A program that loads this library needs LD_PRELOAD="${RINGWAY_SANITIZER_RUNTIME}:..." as well.
+    target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
+  else()
+    target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL)
+  endif()
+  if(ARG_VERSION_SCRIPT)
+    target_link_options(${name} PRIVATE -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/${ARG_VERSION_SCRIPT})
+    set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_VERSION_SCRIPT})
+  endif()
+  set_target_properties(${name} PROPERTIES SKIP_BUILD_RPATH ON
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/ringway)
+  install(TARGETS ${name} LIBRARY DESTINATION lib/ringway)
+endfunction()
+
+# ringway_targets(OUT names...): a name of a folder becomes its target, any other stays.
+function(ringway_targets out)
+  set(found "")
+  foreach(name ${ARGN})
+    if(TARGET ringway_${name})
+      list(APPEND found ringway_${name})
+    else()
+      list(APPEND found ${name})
+    endif()
+  endforeach()
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+# ringway_fuzz(NAME SOURCES... DEPENDS...): a target with LLVMFuzzerTestOneInput. With clang (preset fuzz) it is a
+# real fuzzer; otherwise it runs the files of fuzz/corpus/NAME once and is a test in every build.
+function(ringway_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  if(RINGWAY_SANITIZE MATCHES "thread")
+    return()
+  endif()
+  add_executable(fuzz_${name} ${ARG_SOURCES})
+  ringway_targets(depends ${ARG_DEPENDS})
+  target_link_libraries(fuzz_${name} PRIVATE ringway_flags ${depends})
+  if(RINGWAY_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR}/fuzz/corpus_main.cpp)
+    add_test(NAME ${RINGWAY_TEST_PREFIX}fuzz.${name}
+      COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/fuzz/corpus/${name})
+    set_tests_properties(${RINGWAY_TEST_PREFIX}fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+  endif()
 endfunction()

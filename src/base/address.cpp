@@ -22,8 +22,10 @@ bool Prefix::contains(const IpAddress& a) const {
 Result<IpAddress> parse_ip(std::string_view text) {
   const std::string copy(text);
   std::array<std::byte, 16> raw{};
-  if (inet_pton(AF_INET, copy.c_str(), raw.data()) == 1) return IpAddress::from_v4_bytes(raw.data());
-  if (inet_pton(AF_INET6, copy.c_str(), raw.data()) == 1) return IpAddress::from_v6_bytes(raw.data());
+  if (inet_pton(AF_INET, copy.c_str(), raw.data()) == 1)
+    return IpAddress::from_v4_bytes(raw.data());
+  if (inet_pton(AF_INET6, copy.c_str(), raw.data()) == 1)
+    return IpAddress::from_v6_bytes(raw.data());
   return fail(ErrorCode::kInvalidArgument,
               fmt::format("'{}' is no IP address; expected one like 10.0.0.1 or fd00::1", text));
 }
@@ -79,8 +81,8 @@ std::string to_string(const Prefix& p) {
 }
 
 std::string to_string(const MacAddress& m) {
-  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m.bytes[0], m.bytes[1], m.bytes[2],
-                     m.bytes[3], m.bytes[4], m.bytes[5]);
+  return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m.bytes[0], m.bytes[1],
+                     m.bytes[2], m.bytes[3], m.bytes[4], m.bytes[5]);
 }
 
 }  // namespace ringway::base

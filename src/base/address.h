@@ -31,7 +31,8 @@ struct IpAddress {
   }
   /// `host_order`: 0x7f000001 is 127.0.0.1.
   static constexpr IpAddress v4(std::uint32_t host_order) {
-    return v4(static_cast<std::uint8_t>(host_order >> 24), static_cast<std::uint8_t>(host_order >> 16),
+    return v4(static_cast<std::uint8_t>(host_order >> 24),
+              static_cast<std::uint8_t>(host_order >> 16),
               static_cast<std::uint8_t>(host_order >> 8), static_cast<std::uint8_t>(host_order));
   }
   static constexpr IpAddress any_v4() { return v4(0, 0, 0, 0); }
@@ -56,7 +57,8 @@ struct IpAddress {
   bool is_v6() const { return !is_v4(); }
   /// Host order; only meaningful if is_v4().
   constexpr std::uint32_t to_v4() const {
-    return static_cast<std::uint32_t>(bytes[12]) << 24 | static_cast<std::uint32_t>(bytes[13]) << 16 |
+    return static_cast<std::uint32_t>(bytes[12]) << 24 |
+           static_cast<std::uint32_t>(bytes[13]) << 16 |
            static_cast<std::uint32_t>(bytes[14]) << 8 | static_cast<std::uint32_t>(bytes[15]);
   }
   bool is_any() const { return is_v4() ? to_v4() == 0 : *this == any_v6(); }
@@ -67,9 +69,7 @@ struct IpAddress {
                    : bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
   }
 
-  bool operator==(const IpAddress& o) const {
-    return high() == o.high() && low() == o.low();
-  }
+  bool operator==(const IpAddress& o) const { return high() == o.high() && low() == o.low(); }
   auto operator<=>(const IpAddress& o) const { return bytes <=> o.bytes; }
 
   /// The two halves as they lie in memory: for comparing and hashing only.

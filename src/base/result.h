@@ -22,7 +22,8 @@ enum class ErrorCode {
 };
 
 /// A failure that a person can act on.
-/// `os_errno` is 0 when no system call failed; `what` says what happened and what to do next, in one line.
+/// `os_errno` is 0 when no system call failed; `what` says what happened and what to do next, in
+/// one line.
 struct Error {
   ErrorCode code = ErrorCode::kSystem;
   int os_errno = 0;

@@ -25,7 +25,8 @@ struct Duration {
   constexpr Duration operator/(std::int64_t k) const { return {ns / k}; }
 };
 
-/// A point of monotone time in nanoseconds since an origin of the runtime's choice. 0 is the origin.
+/// A point of monotone time in nanoseconds since an origin of the runtime's choice. 0 is the
+/// origin.
 struct Instant {
   std::int64_t ns = 0;
 
