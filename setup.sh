@@ -76,7 +76,7 @@ fail_apt() {
 
 apt update || fail_apt "apt-get update failed: check the network and /etc/apt/sources.list"
 apt install -y --no-install-recommends "${missing[@]}" ||
-  fail_apt "apt-get install failed: Debian 12 (bookworm) main is needed in /etc/apt/sources.list"
+  fail_apt "apt-get install failed: it needs the network and Debian 12 (bookworm) main in /etc/apt/sources.list"
 rm -f "$log"
 
 mapfile -t missing < <(missing_of "${missing[@]}")
