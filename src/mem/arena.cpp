@@ -24,7 +24,8 @@ base::Result<std::size_t> check_sealed(int fd) {
   const long seals = syscall(SYS_fcntl, fd, F_GET_SEALS, 0);
   if (seals < 0) return base::fail_errno("shared memory is not a memfd");
   if ((seals & kSeals) != kSeals || (seals & F_SEAL_WRITE) != 0) {
-    return base::fail(base::ErrorCode::kCorrupt, "shared memory lacks the seals SHRINK, GROW and SEAL");
+    return base::fail(base::ErrorCode::kCorrupt,
+                      "shared memory lacks the seals SHRINK, GROW and SEAL");
   }
   struct stat status {};
   if (fstat(fd, &status) != 0) return base::fail_errno("shared memory cannot be examined");
@@ -34,8 +35,10 @@ base::Result<std::size_t> check_sealed(int fd) {
 base::Result<int> make_sealed_memfd(std::string_view name, std::size_t size) {
   const int fd = memfd_create(std::string(name).c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return base::fail_errno("no shared memory could be had (memfd_create)");
-  if (ftruncate(fd, static_cast<off_t>(size)) != 0 || syscall(SYS_fcntl, fd, F_ADD_SEALS, kSeals) != 0) {
-    auto error = base::fail_errno(fmt::format("{} bytes of shared memory could not be reserved", size));
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0 ||
+      syscall(SYS_fcntl, fd, F_ADD_SEALS, kSeals) != 0) {
+    auto error =
+        base::fail_errno(fmt::format("{} bytes of shared memory could not be reserved", size));
     close_raw(fd);
     return error;
   }
@@ -53,7 +56,8 @@ void Arena::swap(Arena& other) noexcept {
   std::swap(fd_, other.fd_);
 }
 
-base::Result<Arena> Arena::create(std::string_view name, std::size_t size, std::uint64_t layout_hash) {
+base::Result<Arena> Arena::create(std::string_view name, std::size_t size,
+                                  std::uint64_t layout_hash) {
   auto fd = make_sealed_memfd(name, size);
   if (!fd) return tl::unexpected(fd.error());
   Arena arena;
@@ -77,7 +81,8 @@ base::Result<Arena> Arena::map(int fd, std::uint64_t layout_hash, bool read_only
   arena.fd_ = fd;
   const auto size = check_sealed(fd);
   if (!size) return tl::unexpected(size.error());
-  if (*size < sizeof(ArenaHeader)) return base::fail(base::ErrorCode::kCorrupt, "arena is too small");
+  if (*size < sizeof(ArenaHeader))
+    return base::fail(base::ErrorCode::kCorrupt, "arena is too small");
   const int protection = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
   void* base = mmap(nullptr, *size, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
   if (base == MAP_FAILED) return base::fail_errno("the arena could not be mapped");

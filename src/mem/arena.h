@@ -21,7 +21,8 @@ struct ArenaHeader {
   StackLock lock;
 };
 
-/// Checks that `fd` is a memfd that nobody can resize (seals SHRINK, GROW and SEAL) and returns its size.
+/// Checks that `fd` is a memfd that nobody can resize (seals SHRINK, GROW and SEAL) and returns its
+/// size.
 base::Result<std::size_t> check_sealed(int fd);
 
 /// A sealed memfd of `size` bytes, zero-filled and sparse, not mapped. The caller owns the fd.
@@ -40,7 +41,8 @@ class Arena {
   }
 
   /// Makes and maps a new arena. `layout_hash` names the state's layout.
-  static base::Result<Arena> create(std::string_view name, std::size_t size, std::uint64_t layout_hash);
+  static base::Result<Arena> create(std::string_view name, std::size_t size,
+                                    std::uint64_t layout_hash);
   /// Maps an arena that somebody else made; takes `fd` over, also on failure.
   /// Errors: kCorrupt if seals, size, magic or layout hash do not match.
   static base::Result<Arena> map(int fd, std::uint64_t layout_hash, bool read_only);

@@ -83,7 +83,8 @@ std::uint32_t ByteQueue::read(const Buffers& b, std::span<std::byte> out) {
   return static_cast<std::uint32_t>(done);
 }
 
-std::uint32_t ByteQueue::peek(const Buffers& b, std::uint32_t from, std::span<std::byte> out) const {
+std::uint32_t ByteQueue::peek(const Buffers& b, std::uint32_t from,
+                              std::span<std::byte> out) const {
   std::size_t done = 0;
   for (std::uint32_t at = head; at != 0 && done < out.size();) {
     Cell& cell = (*b.cells)[at];

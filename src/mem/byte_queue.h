@@ -34,10 +34,11 @@ static_assert(sizeof(Cell) == 256);
 constexpr std::uint32_t kMaxCells = 1U << 17;
 using CellSlab = Slab<Cell, kMaxCells>;
 
-/// Cells, private frames and mapped Regions of one stack: what a ByteQueue works with. Process-local view.
+/// Cells, private frames and mapped Regions of one stack: what a ByteQueue works with.
+/// Process-local view.
 struct Buffers {
   CellSlab* cells = nullptr;
-  FramePool* frames = nullptr;     ///< the arena's own pool, Region 0
+  FramePool* frames = nullptr;  ///< the arena's own pool, Region 0
   const RegionTable* regions = nullptr;
 
   std::byte* bytes(Cell& cell) const {

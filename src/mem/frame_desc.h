@@ -7,12 +7,14 @@ namespace ringway::mem {
 
 /// Flags of a FrameDesc.
 enum FrameFlag : std::uint8_t {
-  kFrameMore = 1 << 0,        ///< the packet goes on in the next descriptor
-  kFrameCsumOk = 1 << 1,      ///< checksums need no check: verified, or memory that cannot be corrupted
+  kFrameMore = 1 << 0,    ///< the packet goes on in the next descriptor
+  kFrameCsumOk = 1 << 1,  ///< checksums need no check: verified, or memory that cannot be corrupted
   kFrameCsumNeeded = 1 << 2,  ///< the L4 checksum field is not filled in; egress computes it
-  kFrameGsoTcp4 = 1 << 3,     ///< a TCP/IPv4 packet to be cut into gso_size pieces by a port without the capability
-  kFrameGsoTcp6 = 1 << 4,     ///< the same for IPv6
-  kFrameInline = 1 << 5,      ///< the frame rides in the ring slot itself; `slot` means nothing
+  kFrameGsoTcp4 =
+      1
+      << 3,  ///< a TCP/IPv4 packet to be cut into gso_size pieces by a port without the capability
+  kFrameGsoTcp6 = 1 << 4,  ///< the same for IPv6
+  kFrameInline = 1 << 5,   ///< the frame rides in the ring slot itself; `slot` means nothing
 };
 
 /// Where a frame lies and what is known about it: 16 bytes, the same in every ring.

@@ -10,8 +10,8 @@
 
 namespace ringway::mem {
 
-/// Headroom for headers in front of every frame: at least 128 bytes, coloured by slot index so that equal
-/// offsets of different slots do not fall into the same cache set.
+/// Headroom for headers in front of every frame: at least 128 bytes, coloured by slot index so that
+/// equal offsets of different slots do not fall into the same cache set.
 constexpr std::uint32_t kMinHeadroom = 128;
 constexpr std::uint32_t kColours = 8;
 constexpr std::uint32_t coloured_headroom(std::uint32_t slot) {
@@ -30,8 +30,8 @@ struct FramePoolState {
   std::uint32_t reserved;
 };
 
-/// Fixed-size frames of a private Region, last in, first out. Single-threaded: the stack's lock guards it.
-/// A free frame's first four bytes link to the next free one.
+/// Fixed-size frames of a private Region, last in, first out. Single-threaded: the stack's lock
+/// guards it. A free frame's first four bytes link to the next free one.
 class FramePool final : public FrameSink {
  public:
   FramePool() = default;
@@ -62,7 +62,9 @@ class FramePool final : public FrameSink {
     for (std::size_t i = 0; i < count; ++i) free(slots[i]);
   }
 
-  std::byte* data(std::uint32_t slot) const { return base_ + std::size_t{slot} * state_->slot_size; }
+  std::byte* data(std::uint32_t slot) const {
+    return base_ + std::size_t{slot} * state_->slot_size;
+  }
   std::uint32_t slot_size() const { return state_->slot_size; }
   std::uint32_t size() const { return state_->slot_count; }
   std::uint32_t free_count() const { return state_->slot_count - state_->in_use; }

@@ -27,7 +27,8 @@ StackLock::Outcome StackLock::outcome(int result) {
 StackLock::Outcome StackLock::try_lock() { return outcome(pthread_mutex_trylock(&mutex_)); }
 
 StackLock::Outcome StackLock::lock() {
-  // About 20 us of pauses: a turn is shorter, so the holder is most likely running and about to leave.
+  // About 20 us of pauses: a turn is shorter, so the holder is most likely running and about to
+  // leave.
   for (int i = 0; i < 400; ++i) {
     const int result = pthread_mutex_trylock(&mutex_);
     if (result != EBUSY) return outcome(result);

@@ -5,7 +5,8 @@
 namespace ringway::mem {
 
 /// The one lock of a stack: a process-shared robust mutex in its arena.
-/// Never held beyond one budgeted turn; nobody sleeps, allocates or can be cancelled while holding it.
+/// Never held beyond one budgeted turn; nobody sleeps, allocates or can be cancelled while holding
+/// it.
 class StackLock {
  public:
   enum class Outcome {
@@ -20,8 +21,8 @@ class StackLock {
   Outcome lock();
   Outcome try_lock();
   void unlock() { pthread_mutex_unlock(&mutex_); }
-  /// In the child after fork: the lock as the parent's thread left it belongs to another thread now.
-  /// Precondition: the forking thread did not hold it, or unlocks it in both processes.
+  /// In the child after fork: the lock as the parent's thread left it belongs to another thread
+  /// now. Precondition: the forking thread did not hold it, or unlocks it in both processes.
 
  private:
   Outcome outcome(int result);

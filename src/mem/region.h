@@ -18,8 +18,8 @@ class FrameSink {
   ~FrameSink() = default;
 };
 
-/// A Region as this process has it mapped. Slots [0, small_count) have `small_size` bytes and come first;
-/// the rest have `slot_size` bytes. A plain Region has small_count 0.
+/// A Region as this process has it mapped. Slots [0, small_count) have `small_size` bytes and come
+/// first; the rest have `slot_size` bytes. A plain Region has small_count 0.
 struct RegionView {
   std::byte* base = nullptr;
   std::uint32_t slot_size = 0;
@@ -30,12 +30,14 @@ struct RegionView {
 
   std::byte* slot(std::uint32_t index) const {
     if (index < small_count) return base + std::size_t{index} * small_size;
-    return base + std::size_t{small_count} * small_size + std::size_t{index - small_count} * slot_size;
+    return base + std::size_t{small_count} * small_size +
+           std::size_t{index - small_count} * slot_size;
   }
   std::uint32_t size_of(std::uint32_t index) const {
     return index < small_count ? small_size : slot_size;
   }
-  /// True if [offset, offset + length) lies within slot `index`: the check for descriptors from outside.
+  /// True if [offset, offset + length) lies within slot `index`: the check for descriptors from
+  /// outside.
   bool contains(std::uint32_t index, std::uint32_t offset, std::uint32_t length) const {
     return index < slot_count && offset <= size_of(index) && length <= size_of(index) - offset;
   }

@@ -9,11 +9,12 @@
 
 namespace ringway::mem {
 
-/// Fixed-capacity storage of plain objects that are linked by index. Index 0 is nil and never given out.
+/// Fixed-capacity storage of plain objects that are linked by index. Index 0 is nil and never given
+/// out.
 ///
-/// All-zero memory is a valid empty slab, so a fresh arena needs no initialisation and touches no page.
-/// Freed items are reused last in, first out: they are warm. A free item's first four bytes hold the next
-/// free index. Not thread-safe: the stack's lock guards it.
+/// All-zero memory is a valid empty slab, so a fresh arena needs no initialisation and touches no
+/// page. Freed items are reused last in, first out: they are warm. A free item's first four bytes
+/// hold the next free index. Not thread-safe: the stack's lock guards it.
 template <typename T, std::uint32_t N>
 class Slab {
  public:

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "mem/frame_desc.h"
+#include "mem/frame_pool.h"
+#include "port/caps.h"
+#include "port/port.h"
+#include "ring/slot_sender.h"
+
+namespace ringway::port {
+
+/// What is about to leave through one port. Protocols reserve room, write a frame, and commit it;
+/// the stack flushes once a turn. A link is written in place (no virtual call, no copy); any other
+/// port gets frames of its pool in bursts.
+///
+/// reserve() -> write -> commit() or cancel(), one at a time. Not thread-safe.
+class TxBatch {
+ public:
+  struct Packet {
+    std::byte* data = nullptr;  ///< where the Ethernet header goes; nullptr: no room now
+    std::uint32_t frame = UINT32_MAX;
+    std::uint16_t offset = 0;
+  };
+
+  TxBatch() = default;
+  /// For a link: `sender` writes straight into the peer's ring.
+  TxBatch(ring::SlotSender sender, const Caps& caps) : sender_(sender), caps_(caps) {}
+  /// For any other port; `pool` is the pool that it was opened with.
+  TxBatch(Port* port, mem::FramePool* pool) : port_(port), pool_(pool), caps_(port->caps()) {}
+
+  Packet reserve(std::uint32_t length) {
+    if (sender_.valid()) [[likely]] {
+      const auto r = sender_.reserve(length);
+      return {r.data, r.frame, 0};
+    }
+    return reserve_pool(length);
+  }
+  void commit(const Packet& packet, std::uint32_t length, mem::FrameDesc desc) {
+    if (sender_.valid()) [[likely]] {
+      sender_.commit({packet.data, packet.frame}, length, desc);
+      pending_flush_ = true;
+      return;
+    }
+    commit_pool(packet, length, desc);
+  }
+  void cancel(const Packet& packet);
+  /// True if reserve() of a small frame would succeed.
+  bool has_room() { return sender_.valid() ? sender_.has_slot() : pending_count_ < kPending; }
+  /// Hands pending frames to the port. For a link, returns true when something was published since
+  /// the last flush, so that the caller looks whether the peer wants a mark or a bell.
+  bool flush();
+  /// Frames that the port has not taken yet.
+  bool blocked() const { return pending_count_ != 0; }
+
+  const Caps& caps() const { return caps_; }
+  Caps& caps() { return caps_; }
+  ring::SlotSender& sender() { return sender_; }
+
+ private:
+  static constexpr std::uint32_t kPending = 256;
+
+  Packet reserve_pool(std::uint32_t length);
+  void commit_pool(const Packet& packet, std::uint32_t length, mem::FrameDesc desc);
+
+  ring::SlotSender sender_;
+  Port* port_ = nullptr;
+  mem::FramePool* pool_ = nullptr;
+  Caps caps_;
+  bool pending_flush_ = false;
+  std::uint32_t pending_count_ = 0;
+  std::array<mem::FrameDesc, kPending> pending_{};
+};
+
+}  // namespace ringway::port

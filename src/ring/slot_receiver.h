@@ -1,0 +1,94 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mem/frame_desc.h"
+#include "mem/region.h"
+#include "ring/slot_ring.h"
+
+namespace ringway::ring {
+
+/// The receiver's own bookkeeping of one direction. Plain data in its arena; all zero is a fresh
+/// link.
+struct ReceiverState {
+  std::uint32_t next;         ///< position of the next slot
+  std::uint32_t published;    ///< `consumed` as last written
+  std::uint32_t return_tail;  ///< frames returned so far
+  std::uint32_t kept;         ///< frames of the peer's Region that are held here
+  std::uint64_t bad_descs;    ///< descriptors that pointed outside of the Region
+};
+
+/// Reads frames out of one direction of a link. A process-local view; the stack's lock guards the
+/// state.
+class SlotReceiver final : public mem::FrameSink {
+ public:
+  SlotReceiver() = default;
+  SlotReceiver(ReceiverState* state, Direction* shared, std::byte* region)
+      : state_(state), shared_(shared) {
+    view_ = {region, kBigSlotBytes, kFrames, kSmallSlotBytes, kSmallFrames, this};
+  }
+
+  struct Frame {
+    std::byte* data = nullptr;  ///< nullptr: nothing there
+    mem::FrameDesc desc;  ///< validated; kFrameInline: the bytes are in the slot until release()
+  };
+
+  /// True if next() would return a frame. Reads shared memory only; needs no lock.
+  bool ready() const {
+    return shared_->slots[state_->next % kSlots].seq.load(std::memory_order_acquire) ==
+           state_->next + 1;
+  }
+  /// The next frame. A frame by reference belongs to the caller until `release(slots)`; an inline
+  /// one is valid until the next call of publish(). Bad descriptors are counted and skipped.
+  Frame next() {
+    while (ready()) {
+      Slot& slot = shared_->slots[state_->next % kSlots];
+      _mm_prefetch(reinterpret_cast<const char*>(&slot) + 64, _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(&slot) + 128, _MM_HINT_T0);
+      mem::FrameDesc desc = slot.desc;  // read once
+      ++state_->next;
+      if ((desc.flags & mem::kFrameInline) != 0) {
+        if (desc.length <= Slot::kInlineBytes) [[likely]]
+          return {slot.data.data(), desc};
+      } else if (view_.contains(desc.slot, desc.offset, desc.length)) {
+        ++state_->kept;
+        return {view_.slot(desc.slot) + desc.offset, desc};
+      }
+      ++state_->bad_descs;
+    }
+    return {};
+  }
+  /// Gives the slots read so far back to the sender. Once a burst.
+  void publish() {
+    if (state_->published == state_->next) return;
+    state_->published = state_->next;
+    shared_->consumed.store(state_->next, std::memory_order_release);
+  }
+  /// Returns frames to the sender.
+  void release(const std::uint32_t* slots, std::size_t count) override {
+    for (std::size_t i = 0; i < count; ++i) {
+      shared_->returned[state_->return_tail++ % kReturnSlots].store(slots[i],
+                                                                    std::memory_order_relaxed);
+      if (state_->kept != 0) --state_->kept;
+    }
+    shared_->return_tail.store(state_->return_tail, std::memory_order_release);
+  }
+  /// True when so much of the peer's Region is held here that new data should be copied out.
+  bool crowded() const { return state_->kept > kBigFrames / 2; }
+  std::uint32_t slots_since_publish() const { return state_->next - state_->published; }
+
+  void set_hot(bool hot) { shared_->hot.store(hot ? 1 : 0, std::memory_order_release); }
+  bool is_hot() const { return shared_->hot.load(std::memory_order_relaxed) != 0; }
+  const mem::RegionView& view() const { return view_; }
+  bool valid() const { return shared_ != nullptr; }
+
+ private:
+  ReceiverState* state_ = nullptr;
+  Direction* shared_ = nullptr;
+  mem::RegionView view_;
+};
+
+}  // namespace ringway::ring

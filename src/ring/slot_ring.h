@@ -1,0 +1,81 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "mem/frame_desc.h"
+
+namespace ringway::ring {
+
+/// One slot of a link's ring: 256 bytes, four cache lines. The sequence number in the slot is the
+/// only word both sides need: the receiver sees frame and signal in the same line.
+///
+///   0     4        8             24                                    256
+///   +-----+--------+-------------+--------------------------------------+
+///   | seq | unused | FrameDesc   | the frame itself, up to 232 bytes    |
+///   +-----+--------+-------------+--------------------------------------+
+struct alignas(64) Slot {
+  static constexpr std::uint32_t kInlineBytes = 232;
+
+  std::atomic<std::uint32_t> seq;  ///< position + 1 once the slot is published
+  std::uint32_t unused;
+  mem::FrameDesc desc;
+  std::array<std::byte, kInlineBytes> data;
+};
+static_assert(sizeof(Slot) == 256);
+
+/// Sizes of one direction of a link. The Region holds small frames for what does not fit a slot and
+/// big ones for sends that travel whole; small ones keep 64-byte colours, so they take a 1514-byte
+/// frame.
+constexpr std::uint32_t kSlots = 1024;
+constexpr std::uint32_t kSmallFrames = 1024;
+constexpr std::uint32_t kSmallSlotBytes = 2048;
+constexpr std::uint32_t kSmallFrameBytes = 1600;
+constexpr std::uint32_t kBigFrames = 128;
+constexpr std::uint32_t kBigSlotBytes = 36864;
+constexpr std::uint32_t kBigFrameBytes = 33'280;  ///< 32 KiB of payload and its headers
+constexpr std::uint32_t kFrames = kSmallFrames + kBigFrames;
+constexpr std::uint32_t kReturnSlots = 2048;
+static_assert(kReturnSlots > kFrames, "a receiver can always return what it holds");
+constexpr std::uint32_t small_colour(std::uint32_t slot) { return (slot % 7) * 64; }
+static_assert(kSmallFrameBytes + small_colour(6) <= kSmallSlotBytes);
+static_assert(kBigFrameBytes <= kBigSlotBytes);
+
+/// Shared memory of one direction of a link. The sender writes slots and frames; the receiver
+/// writes `consumed`, `hot` and the return ring. Each side keeps its own positions in its arena and
+/// trusts nothing that it reads here beyond what it validates.
+struct Direction {
+  alignas(64) std::atomic<std::uint32_t> consumed;  ///< receiver: slots below this are free again
+  alignas(64) std::atomic<std::uint32_t> hot;  ///< receiver: 1 while it polls this link each turn
+  alignas(64) std::atomic<std::uint32_t> return_tail;  ///< receiver: frames returned so far
+  alignas(64) std::array<std::atomic<std::uint32_t>, kReturnSlots> returned;
+  alignas(64) std::array<Slot, kSlots> slots;
+};
+
+/// Shared memory of a stack that its peers mark: which links have something, and whether to ring.
+struct Mailbox {
+  static constexpr std::uint32_t kMaxLinks = 1024;
+
+  alignas(64)
+      std::atomic<std::uint32_t> sleeping;  ///< the stack's side: 1 while it waits on its doorbell
+  alignas(64) std::atomic<std::uint64_t> summary;  ///< bit w: word w of `dirty` is not zero
+  alignas(64) std::array<std::atomic<std::uint64_t>, kMaxLinks / 64> dirty;
+
+  /// Any side; a spurious mark is harmless.
+  void mark(std::uint32_t link) {
+    const std::uint64_t bit = std::uint64_t{1} << (link % 64);
+    auto& word = dirty[link / 64];
+    if ((word.load(std::memory_order_relaxed) & bit) == 0)
+      word.fetch_or(bit, std::memory_order_acq_rel);
+    const std::uint64_t top = std::uint64_t{1} << (link / 64);
+    if ((summary.load(std::memory_order_relaxed) & top) == 0) {
+      summary.fetch_or(top, std::memory_order_acq_rel);
+    }
+  }
+};
+static_assert(sizeof(Mailbox) <= 4096);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+}  // namespace ringway::ring
