@@ -6,6 +6,7 @@ namespace ringway::port {
 
 TxBatch::Packet TxBatch::reserve_pool(std::uint32_t length) {
   if (pending_count_ == kPending) flush();
+  starved_ = true;  // until the frame is there
   if (pending_count_ == kPending || port_ == nullptr) return {};
   std::uint32_t slot = pool_->allocate();
   if (slot == mem::FramePool::kNone && port_->reclaim() != 0) slot = pool_->allocate();
@@ -15,6 +16,7 @@ TxBatch::Packet TxBatch::reserve_pool(std::uint32_t length) {
     pool_->free(slot);
     return {};
   }
+  starved_ = false;
   return {pool_->data(slot) + headroom, slot, static_cast<std::uint16_t>(headroom)};
 }
 

@@ -34,6 +34,8 @@ class TxBatch {
   Packet reserve(std::uint32_t length) {
     if (sender_.valid()) [[likely]] {
       const auto r = sender_.reserve(length);
+      if (r.data == nullptr) [[unlikely]]
+        starved_ = true;
       return {r.data, r.frame, 0};
     }
     return reserve_pool(length);
@@ -52,6 +54,16 @@ class TxBatch {
   /// Hands pending frames to the port. For a link, returns true when something was published since
   /// the last flush, so that the caller looks whether the peer wants a mark or a bell.
   bool flush();
+  /// A reserve() has failed since the last take_room(): somebody waits for room.
+  bool starved() const { return starved_; }
+  /// True, once, when somebody waited for room and there is some again.
+  bool take_room() {
+    if (!starved_ || !(sender_.valid() ? sender_.has_room_for_all() : has_room())) return false;
+    starved_ = false;
+    return true;
+  }
+  /// Something was committed since the last flush().
+  bool pending() const { return pending_flush_ || pending_count_ != 0; }
   /// Frames that the port has not taken yet.
   bool blocked() const { return pending_count_ != 0; }
 
@@ -70,6 +82,7 @@ class TxBatch {
   mem::FramePool* pool_ = nullptr;
   Caps caps_;
   bool pending_flush_ = false;
+  bool starved_ = false;
   std::uint32_t pending_count_ = 0;
   std::array<mem::FrameDesc, kPending> pending_{};
 };

@@ -2,6 +2,8 @@
 
 #include <immintrin.h>
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -21,13 +23,30 @@ struct ReceiverState {
   std::uint64_t bad_descs;    ///< descriptors that pointed outside of the Region
 };
 
+/// Links whose receiver has made room since the last look; the stack asks their senders whether
+/// they wait for it. Process-local.
+struct RoomMade {
+  std::uint32_t count = 0;
+  std::array<std::uint16_t, Mailbox::kMaxLinks> links{};
+  std::array<bool, Mailbox::kMaxLinks> listed{};
+
+  void add(std::uint16_t link) {
+    if (listed[link]) return;
+    listed[link] = true;
+    links[count++] = link;
+  }
+};
+
 /// Reads frames out of one direction of a link. A process-local view; the stack's lock guards the
 /// state.
 class SlotReceiver final : public mem::FrameSink {
  public:
   SlotReceiver() = default;
-  SlotReceiver(ReceiverState* state, Direction* shared, std::byte* region)
-      : state_(state), shared_(shared) {
+  /// `room_made` may be nullptr; otherwise `link` is listed there whenever slots or frames are
+  /// given back.
+  SlotReceiver(ReceiverState* state, Direction* shared, std::byte* region,
+               RoomMade* room_made = nullptr, std::uint16_t link = 0)
+      : state_(state), shared_(shared), room_made_(room_made), link_(link) {
     view_ = {region, kBigSlotBytes, kFrames, kSmallSlotBytes, kSmallFrames, this};
   }
 
@@ -49,7 +68,7 @@ class SlotReceiver final : public mem::FrameSink {
       _mm_prefetch(reinterpret_cast<const char*>(&slot) + 64, _MM_HINT_T0);
       _mm_prefetch(reinterpret_cast<const char*>(&slot) + 128, _MM_HINT_T0);
       mem::FrameDesc desc = slot.desc;  // read once
-      ++state_->next;
+      std::atomic_ref(state_->next).store(state_->next + 1, std::memory_order_relaxed);
       if ((desc.flags & mem::kFrameInline) != 0) {
         if (desc.length <= Slot::kInlineBytes) [[likely]]
           return {slot.data.data(), desc};
@@ -66,6 +85,7 @@ class SlotReceiver final : public mem::FrameSink {
     if (state_->published == state_->next) return;
     state_->published = state_->next;
     shared_->consumed.store(state_->next, std::memory_order_release);
+    if (room_made_ != nullptr) room_made_->add(link_);
   }
   /// Returns frames to the sender.
   void release(const std::uint32_t* slots, std::size_t count) override {
@@ -75,6 +95,14 @@ class SlotReceiver final : public mem::FrameSink {
       if (state_->kept != 0) --state_->kept;
     }
     shared_->return_tail.store(state_->return_tail, std::memory_order_release);
+    if (room_made_ != nullptr) room_made_->add(link_);
+  }
+  /// After making room: true if the sender waits for it, so that it is to be woken. Clears the
+  /// wish.
+  bool sender_waits() {
+    if (shared_->wants_room.load(std::memory_order_relaxed) == 0) return false;
+    publish();
+    return shared_->wants_room.exchange(0, std::memory_order_acq_rel) != 0;
   }
   /// True when so much of the peer's Region is held here that new data should be copied out.
   bool crowded() const { return state_->kept > kBigFrames / 2; }
@@ -88,6 +116,8 @@ class SlotReceiver final : public mem::FrameSink {
  private:
   ReceiverState* state_ = nullptr;
   Direction* shared_ = nullptr;
+  RoomMade* room_made_ = nullptr;
+  std::uint16_t link_ = 0;
   mem::RegionView view_;
 };
 

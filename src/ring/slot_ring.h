@@ -45,11 +45,15 @@ static_assert(kBigFrameBytes <= kBigSlotBytes);
 
 /// Shared memory of one direction of a link. The sender writes slots and frames; the receiver
 /// writes `consumed`, `hot` and the return ring. Each side keeps its own positions in its arena and
-/// trusts nothing that it reads here beyond what it validates.
+/// trusts nothing that it reads here beyond what it validates. A sender that found no room sets
+/// `wants_room` before it sleeps; the receiver that makes room clears it and marks the sender's
+/// mailbox.
 struct Direction {
   alignas(64) std::atomic<std::uint32_t> consumed;  ///< receiver: slots below this are free again
   alignas(64) std::atomic<std::uint32_t> hot;  ///< receiver: 1 while it polls this link each turn
   alignas(64) std::atomic<std::uint32_t> return_tail;  ///< receiver: frames returned so far
+  alignas(64)
+      std::atomic<std::uint32_t> wants_room;  ///< sender: 1: sleeps until slots or frames are free
   alignas(64) std::array<std::atomic<std::uint32_t>, kReturnSlots> returned;
   alignas(64) std::array<Slot, kSlots> slots;
 };

@@ -76,6 +76,14 @@ class SlotSender {
   static constexpr std::uint32_t max_frame_bytes() { return kBigFrameBytes; }
   /// True while the receiver has said that it polls this link, so that no mark is needed.
   bool receiver_is_hot() const { return shared_->hot.load(std::memory_order_relaxed) != 0; }
+  /// Before sleeping without room. Look for room once more after the heavy barrier.
+  void set_wants_room() { shared_->wants_room.store(1, std::memory_order_release); }
+  /// True if a slot and a frame of each size can be had.
+  bool has_room_for_all() {
+    if (!has_slot()) return false;
+    if (state_->big_free == 0 && state_->big_high == kBigFrames) collect_returned();
+    return state_->big_free != 0 || state_->big_high < kBigFrames;
+  }
   bool valid() const { return shared_ != nullptr; }
 
  private:
