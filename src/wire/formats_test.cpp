@@ -62,7 +62,7 @@ TEST(Arp, Request_ParsesAndEmitsTheSame) {
 TEST(Arp, OtherHardwareProtocolLengthOrOperation_DoesNotParse) {
   const auto good = hex("0001 0800 06 04 0002 02005e100001 0a000001 02005e100002 0a000002");
   ASSERT_TRUE(ArpPacket::parse(good));
-  for (const std::size_t at : {1, 3, 4, 5, 7}) {
+  for (const std::size_t at : {1U, 3U, 4U, 5U, 7U}) {
     auto bad = good;
     bad[at] ^= std::byte{0x11};
     EXPECT_FALSE(ArpPacket::parse(bad)) << at;

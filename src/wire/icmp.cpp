@@ -38,7 +38,8 @@ std::optional<QuotedPacket> parse_v4(std::span<const std::byte> quoted) {
 
 std::optional<QuotedPacket> parse_v6(std::span<const std::byte> quoted) {
   const auto ip = Ipv6Header::parse(quoted);
-  if (!ip) return std::nullopt;
+  // A mapped address is none of ours and would be taken for IPv4 (RFC 4291, 2.5.5.2).
+  if (!ip || ip->src.is_v4() || ip->dst.is_v4()) return std::nullopt;
   const Ipv6Walk walk = walk_ipv6(quoted, ip->next_header);
   const bool first_fragment = walk.end == Ipv6WalkEnd::kFragment && walk.fragment.offset == 0;
   const bool at_upper_layer = walk.end == Ipv6WalkEnd::kUpperLayer || first_fragment;

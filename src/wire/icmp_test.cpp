@@ -107,6 +107,19 @@ TEST(Nd, NeighborSolicitationForMulticast_DoesNotParse) {
       NeighborSolicitation::parse(hex("87 00 0000 00000000 ff020000000000000000000000000002")));
 }
 
+TEST(Nd, MappedIpv4AddressAsTarget_DoesNotParse) {
+  EXPECT_FALSE(
+      NeighborSolicitation::parse(hex("87 00 0000 00000000 00000000000000000000ffff0a000001")));
+  EXPECT_FALSE(
+      NeighborAdvertisement::parse(hex("88 00 0000 00000000 00000000000000000000ffff0a000001")));
+}
+
+TEST(QuotedPacket, MappedIpv4AddressInIpv6_DoesNotParse) {
+  EXPECT_FALSE(QuotedPacket::parse(
+      hex("60000000 0008 11 40 00000000000000000000ffff0a000001 fd000000000000000000000000000002"
+          "0035 c001 0008 0000")));
+}
+
 TEST(Nd, NeighborAdvertisement_ParsesAndEmitsTheSame) {
   const auto bytes = hex("88 00 0000 60000000 fd000000000000000000000000000002 02 01 02005e100002");
   const auto na = NeighborAdvertisement::parse(bytes);

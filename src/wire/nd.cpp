@@ -27,6 +27,9 @@ std::optional<IcmpHeader> header(std::span<const std::byte> message, Icmpv6Type 
   return right ? h : std::nullopt;
 }
 
+// RFC 4861, 7.1: no multicast; and no mapped address, which would be taken for IPv4.
+bool valid_target(const base::IpAddress& a) { return !a.is_multicast() && !a.is_v4(); }
+
 // Calls take(type, option) for each option, length fields included. False if one is malformed.
 template <typename Take>
 bool each_option(std::span<const std::byte> options, Take&& take) {
@@ -72,6 +75,7 @@ void take_prefix(std::span<const std::byte> option, RouterAdvertisement& ra) {
   const bool fits = ra.prefix_count < RouterAdvertisement::kMaxPrefixes;
   if (option.size() != kPrefixOptionSize || base::load_u8(&option[2]) > 128 || !fits) return;
   const std::uint8_t flags = base::load_u8(&option[3]);
+  if (base::IpAddress::from_v6_bytes(&option[16]).is_v4()) return;
   NdPrefix& p = ra.prefixes[ra.prefix_count++];
   p.prefix = {base::IpAddress::from_v6_bytes(&option[16]), base::load_u8(&option[2])};
   p.on_link = (flags & 0x80) != 0;
@@ -112,7 +116,7 @@ std::optional<NeighborSolicitation> NeighborSolicitation::parse(
   NeighborSolicitation ns;
   if (!header(message, Icmpv6Type::kNeighborSolicitation, 24)) return std::nullopt;
   ns.target = base::IpAddress::from_v6_bytes(&message[8]);
-  if (ns.target.is_multicast()) return std::nullopt;
+  if (!valid_target(ns.target)) return std::nullopt;
   if (!find_mac(message.subspan(24), kSourceMac, ns.source_mac)) return std::nullopt;
   return ns;
 }
@@ -132,7 +136,7 @@ std::optional<NeighborAdvertisement> NeighborAdvertisement::parse(
   na.solicited = (h->rest & 0x40000000U) != 0;
   na.override_entry = (h->rest & 0x20000000U) != 0;
   na.target = base::IpAddress::from_v6_bytes(&message[8]);
-  if (na.target.is_multicast()) return std::nullopt;
+  if (!valid_target(na.target)) return std::nullopt;
   if (!find_mac(message.subspan(24), kTargetMac, na.target_mac)) return std::nullopt;
   return na;
 }
