@@ -55,6 +55,8 @@ class Slab {
     assert(index != 0 && index < N);
     return items_[index];
   }
+  /// Item `i` lies at data() + i.
+  T* data() { return items_.data(); }
   /// For indices that come from outside the stack's own state.
   bool valid(std::uint32_t index) const { return index != 0 && index <= high_water_; }
 

@@ -25,6 +25,7 @@ void TxBatch::commit_pool(const Packet& packet, std::uint32_t length, mem::Frame
   desc.offset = packet.offset;
   desc.length = static_cast<std::uint16_t>(length);
   pending_[pending_count_++] = desc;
+  touch();
 }
 
 void TxBatch::cancel(const Packet& packet) {
@@ -36,11 +37,9 @@ void TxBatch::cancel(const Packet& packet) {
 }
 
 bool TxBatch::flush() {
-  if (sender_.valid()) {
-    const bool published = pending_flush_;
-    pending_flush_ = false;
-    return published;
-  }
+  const bool published = pending_flush_;
+  pending_flush_ = false;
+  if (sender_.valid()) return published;
   if (pending_count_ == 0 || port_ == nullptr) return false;
   const std::size_t sent = port_->tx_burst({pending_.data(), pending_count_});
   std::copy(pending_.begin() + static_cast<std::ptrdiff_t>(sent), pending_.begin() + pending_count_,

@@ -12,6 +12,13 @@
 
 namespace ringway::port {
 
+/// Ports that have got something to flush since the last look. Process-local.
+struct TouchedPorts {
+  static constexpr std::uint32_t kMax = 2048;
+  std::uint32_t count = 0;
+  std::array<std::uint16_t, kMax> ports{};
+};
+
 /// What is about to leave through one port. Protocols reserve room, write a frame, and commit it;
 /// the stack flushes once a turn. A link is written in place (no virtual call, no copy); any other
 /// port gets frames of its pool in bursts.
@@ -27,9 +34,12 @@ class TxBatch {
 
   TxBatch() = default;
   /// For a link: `sender` writes straight into the peer's ring.
-  TxBatch(ring::SlotSender sender, const Caps& caps) : sender_(sender), caps_(caps) {}
-  /// For any other port; `pool` is the pool that it was opened with.
-  TxBatch(Port* port, mem::FramePool* pool) : port_(port), pool_(pool), caps_(port->caps()) {}
+  TxBatch(ring::SlotSender sender, const Caps& caps, TouchedPorts* touched, std::uint16_t number)
+      : sender_(sender), touched_(touched), number_(number), caps_(caps) {}
+  /// For any other port; `pool` is the pool that it was opened with. `touched` (may be nullptr)
+  /// gets `number` whenever there is something new to flush.
+  TxBatch(Port* port, mem::FramePool* pool, TouchedPorts* touched, std::uint16_t number)
+      : port_(port), pool_(pool), touched_(touched), number_(number), caps_(port->caps()) {}
 
   Packet reserve(std::uint32_t length) {
     if (sender_.valid()) [[likely]] {
@@ -43,7 +53,7 @@ class TxBatch {
   void commit(const Packet& packet, std::uint32_t length, mem::FrameDesc desc) {
     if (sender_.valid()) [[likely]] {
       sender_.commit({packet.data, packet.frame}, length, desc);
-      pending_flush_ = true;
+      touch();
       return;
     }
     commit_pool(packet, length, desc);
@@ -74,12 +84,19 @@ class TxBatch {
  private:
   static constexpr std::uint32_t kPending = 256;
 
+  void touch() {
+    if (pending_flush_) return;
+    pending_flush_ = true;
+    if (touched_ != nullptr) touched_->ports[touched_->count++] = number_;
+  }
   Packet reserve_pool(std::uint32_t length);
   void commit_pool(const Packet& packet, std::uint32_t length, mem::FrameDesc desc);
 
   ring::SlotSender sender_;
   Port* port_ = nullptr;
   mem::FramePool* pool_ = nullptr;
+  TouchedPorts* touched_ = nullptr;
+  std::uint16_t number_ = 0;
   Caps caps_;
   bool pending_flush_ = false;
   bool starved_ = false;

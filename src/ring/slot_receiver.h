@@ -109,6 +109,8 @@ class SlotReceiver final : public mem::FrameSink {
   std::uint32_t slots_since_publish() const { return state_->next - state_->published; }
 
   void set_hot(bool hot) { shared_->hot.store(hot ? 1 : 0, std::memory_order_release); }
+  /// Once, before the peer sends: which bit to mark.
+  void set_mark_bit(std::uint32_t bit) { shared_->mark_bit.store(bit, std::memory_order_release); }
   bool is_hot() const { return shared_->hot.load(std::memory_order_relaxed) != 0; }
   const mem::RegionView& view() const { return view_; }
   bool valid() const { return shared_ != nullptr; }

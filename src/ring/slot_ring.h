@@ -51,6 +51,7 @@ static_assert(kBigFrameBytes <= kBigSlotBytes);
 struct Direction {
   alignas(64) std::atomic<std::uint32_t> consumed;  ///< receiver: slots below this are free again
   alignas(64) std::atomic<std::uint32_t> hot;  ///< receiver: 1 while it polls this link each turn
+  std::atomic<std::uint32_t> mark_bit;  ///< receiver: which bit of its mailbox means this link
   alignas(64) std::atomic<std::uint32_t> return_tail;  ///< receiver: frames returned so far
   alignas(64)
       std::atomic<std::uint32_t> wants_room;  ///< sender: 1: sleeps until slots or frames are free

@@ -76,6 +76,10 @@ class SlotSender {
   static constexpr std::uint32_t max_frame_bytes() { return kBigFrameBytes; }
   /// True while the receiver has said that it polls this link, so that no mark is needed.
   bool receiver_is_hot() const { return shared_->hot.load(std::memory_order_relaxed) != 0; }
+  /// The bit to mark in the receiver's mailbox.
+  std::uint32_t mark_bit() const {
+    return shared_->mark_bit.load(std::memory_order_relaxed) % Mailbox::kMaxLinks;
+  }
   /// Before sleeping without room. Look for room once more after the heavy barrier.
   void set_wants_room() { shared_->wants_room.store(1, std::memory_order_release); }
   /// True if a slot and a frame of each size can be had.

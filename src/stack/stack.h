@@ -1,0 +1,162 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "mem/arena.h"
+#include "mem/byte_queue.h"
+#include "mem/region.h"
+#include "port/tx_batch.h"
+#include "stack/link.h"
+#include "stack/state.h"
+#include "tcp/tcp.h"
+
+namespace ringway::stack {
+
+/// What a new stack is told about itself.
+struct StackConfig {
+  steering::StackId id;
+  base::IpAddress address_v4;
+  base::IpAddress address_v6;
+  base::MacAddress mac;
+  std::string_view program;
+  std::uint64_t seed = 1;                     ///< for what need not be secret
+  std::array<std::uint64_t, 2> secret{1, 2};  ///< for initial sequence numbers
+};
+
+/// One stack as one process sees it: joins ports and protocols over the state in the arena.
+///
+/// No clock, no thread, no system call but a driver's. Every call needs the stack's lock,
+/// has_input() apart. Several processes may have the same arena open after fork: whoever holds the
+/// lock runs the turn.
+class Stack {
+ public:
+  static constexpr std::uint16_t kNoLink = 0xffff;
+
+  /// Makes a stack in a new arena.
+  static base::Result<std::unique_ptr<Stack>> create(const StackConfig& config);
+  /// Opens a stack that somebody else made (a reaper); links are mapped with map_link().
+  static base::Result<std::unique_ptr<Stack>> open(int arena_fd);
+  ~Stack();
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+
+  StackState& state() { return *state_; }
+  const StackState& state() const { return *state_; }
+  tcp::Tcp& tcp() { return tcp_; }
+  mem::Arena& arena() { return arena_; }
+  const mem::Buffers& buffers() const { return buffers_; }
+
+  // --- the turn ------------------------------------------------------------------------------
+  /// Receives at most a budget of frames, runs protocols and due timers, sends what is due and
+  /// flushes. True if anything was received or a timer ran.
+  bool turn(base::Instant now);
+  /// Hands what has been written to the ports; after user calls that may have sent. Adds to
+  /// bells().
+  void flush();
+  /// True if turn() would find something to receive. Reads shared memory only; needs no lock.
+  bool has_input() const;
+  base::Instant next_deadline() const;
+  /// Doorbells to ring after the lock is released. The caller takes them all and clears.
+  std::vector<int>& bells() { return bells_; }
+
+  // --- sleeping --------------------------------------------------------------------------------
+  /// Says that this stack sleeps, then looks once more. False: there is something to do after all
+  /// (and the stack no longer counts as asleep).
+  bool prepare_sleep(ring::Mailbox& mailbox);
+  void wake(ring::Mailbox& mailbox);
+  /// The mailbox in which peers mark this stack's links.
+  void set_mailbox(ring::Mailbox* mailbox) { mailbox_ = mailbox; }
+
+  // --- links -----------------------------------------------------------------------------------
+  struct NewLink {
+    LinkParts parts;
+    steering::StackId peer;
+    std::uint32_t number = 0;
+    bool made_here = true;  ///< side 0
+    bool to_self = false;
+    bool gateway = false;
+  };
+  /// Errors: kExhausted. Returns the link's index.
+  base::Result<std::uint16_t> add_link(NewLink link);
+  /// Maps a link that another holder of the arena has made.
+  void map_link(std::uint16_t index, LinkParts parts);
+  bool mapped(std::uint16_t index) const { return links_[index] != nullptr; }
+  /// The link to a stack that is up; kNoLink.
+  std::uint16_t link_to(steering::StackId peer) const;
+  /// The peer is gone: what it had sent is received, then its connections are reset.
+  void take_link_down(std::uint16_t index, base::Instant now);
+  /// Links that are up in the arena but not mapped in this process: see map_link().
+  bool has_unmapped_links() const { return links_generation_ != state_->links_generation; }
+  void collect_unmapped(std::vector<std::uint16_t>& out);
+
+  // --- paths -----------------------------------------------------------------------------------
+  /// The path over `port` between two addresses; made if it is new. 0: the table is full.
+  std::uint32_t path_for(std::uint16_t port, const base::IpAddress& local,
+                         const base::IpAddress& remote);
+  port::Path& path(std::uint32_t index) { return state_->paths.slab[index]; }
+
+  // --- ports -----------------------------------------------------------------------------------
+  /// A free ephemeral port for this pair of addresses, from the leased blocks. 0: none; lease
+  /// another block.
+  std::uint16_t choose_port(steering::Protocol protocol, const base::IpAddress& local,
+                            const base::Endpoint& remote);
+  void add_port_block(steering::Protocol protocol, PortBlock block);
+
+  /// A holder died inside: every connection is reset, nothing is repaired by guess.
+  void poison(base::Instant now);
+
+ private:
+  explicit Stack(mem::Arena arena);
+
+  struct Received {
+    std::byte* data;
+    std::uint32_t length;
+    mem::FrameDesc desc;
+    mem::FrameRef frame;
+    bool must_copy;
+    bool taken;
+  };
+
+  static constexpr std::uint16_t kFreedPath = 0xffff;
+
+  std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
+  std::uint32_t poll_marked(base::Instant now);
+  void set_hot_links(bool hot);
+  bool found_room();
+  void ring_bell(int fd);
+  void heat(std::uint16_t index);
+  void cool(std::uint32_t at);
+  void input(std::uint16_t port, Received& frame, base::Instant now);
+  void input_slow(std::uint16_t port, Received& frame, base::Instant now);
+  void input_tcp(std::uint16_t port, Received& frame, const base::Endpoint& local,
+                 const base::Endpoint& remote, std::uint32_t offset, std::uint32_t length,
+                 base::Instant now);
+  void install(std::uint16_t index, LinkParts parts);
+  void init_path(port::Path& path, std::uint16_t port, const base::IpAddress& local,
+                 const base::IpAddress& remote);
+  void sweep_paths();
+  void unlink_path(std::uint32_t index);
+  void forget_paths(std::uint16_t port);
+  void release_down_links();
+
+  mem::Arena arena_;
+  StackState* state_ = nullptr;
+  mem::FramePool pool_;
+  mem::RegionTable regions_;
+  mem::Buffers buffers_;
+  std::array<port::TxBatch*, kAllPorts> tx_{};
+  std::array<std::unique_ptr<Link>, kMaxLinks> links_;
+  std::uint32_t links_generation_ = 0;  ///< state_->links_generation when all links were mapped
+  port::TouchedPorts touched_;
+  ring::RoomMade room_made_;
+  ring::Mailbox* mailbox_ = nullptr;
+  std::vector<int> bells_;
+  tcp::Tcp tcp_;
+};
+
+}  // namespace ringway::stack

@@ -1,0 +1,98 @@
+// Links of a stack: made, mapped, taken down.
+
+#include <cerrno>
+
+#include "stack/stack.h"
+
+namespace ringway::stack {
+
+base::Result<std::uint16_t> Stack::add_link(NewLink link) {
+  std::uint16_t index = 0;
+  while (index < kMaxLinks && state_->links[index].status != LinkState::kFree) ++index;
+  if (index == kMaxLinks) {
+    return base::fail(base::ErrorCode::kExhausted, "this program has links to 1024 others already");
+  }
+  LinkState& state = state_->links[index];
+  state = LinkState{};
+  state.peer = link.peer;
+  state.number = link.number;
+  state.send_direction = link.made_here ? 0 : 1;
+  state.receive_direction = link.made_here ? 1 : 0;
+  if (link.to_self) state.receive_direction = 0;
+  state.gateway = link.gateway ? 1 : 0;
+  if (index >= state_->link_high) state_->link_high = index + 1U;
+  const bool all_mapped = links_generation_ == state_->links_generation;
+  ++state_->links_generation;
+  if (all_mapped) links_generation_ = state_->links_generation;
+  state.status = LinkState::kUp;
+  install(index, std::move(link.parts));
+  state_->counters.add(Count::kLinksUp);
+  return index;
+}
+
+void Stack::map_link(std::uint16_t index, LinkParts parts) { install(index, std::move(parts)); }
+
+void Stack::install(std::uint16_t index, LinkParts parts) {
+  links_[index] =
+      std::make_unique<Link>(state_->links[index], std::move(parts), &room_made_, &touched_, index);
+  tx_[index] = &links_[index]->tx();
+  regions_.set(1U + index, links_[index]->receiver().view());
+  // The peer may have sent before it knew which bit to mark.
+  if (mailbox_ != nullptr) mailbox_->mark(index);
+}
+
+std::uint16_t Stack::link_to(steering::StackId peer) const {
+  for (std::uint16_t i = 0; i < state_->link_high; ++i) {
+    const LinkState& link = state_->links[i];
+    if (link.status == LinkState::kUp && link.peer == peer) return i;
+  }
+  return kNoLink;
+}
+
+void Stack::collect_unmapped(std::vector<std::uint16_t>& out) {
+  out.clear();
+  for (std::uint16_t i = 0; i < state_->link_high; ++i) {
+    if (state_->links[i].status == LinkState::kUp && links_[i] == nullptr) out.push_back(i);
+  }
+  links_generation_ = state_->links_generation;
+}
+
+void Stack::take_link_down(std::uint16_t index, base::Instant now) {
+  LinkState& link = state_->links[index];
+  if (link.status != LinkState::kUp) return;
+  if (links_[index] != nullptr) {
+    while (poll_link(index, ring::kSlots, now) != 0) {
+    }
+  }
+  link.status = LinkState::kDown;
+  state_->counters.add(Count::kLinksDown);
+  for (std::uint32_t i = 0; i < state_->hot_count; ++i) {
+    if (state_->hot[i] != index) continue;
+    cool(i);
+    break;
+  }
+  for (std::uint32_t i = 1; i <= state_->paths.slab.high_water(); ++i) {
+    port::Path& path = state_->paths.slab[i];
+    if (path.port != index || path.header_length == 0 || (path.flags & port::kPathDown) != 0)
+      continue;
+    path.flags |= port::kPathDown;
+    tcp_.path_failed(i, ECONNRESET, now);
+  }
+  release_down_links();
+}
+
+void Stack::release_down_links() {
+  for (std::uint16_t i = 0; i < state_->link_high; ++i) {
+    LinkState& link = state_->links[i];
+    if (link.status != LinkState::kDown) continue;
+    // Its memory is needed until the last frame of it has been read.
+    if (link.receiver.kept != 0) continue;
+    tx_[i] = nullptr;
+    regions_.clear(1U + i);
+    links_[i].reset();
+    forget_paths(i);
+    link.status = LinkState::kFree;
+  }
+}
+
+}  // namespace ringway::stack
