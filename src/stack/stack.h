@@ -122,7 +122,7 @@ class Stack {
     bool taken;
   };
 
-  static constexpr std::uint16_t kFreedPath = 0xffff;
+  static constexpr std::uint32_t kFreedPath = UINT32_MAX;  ///< Path::users of a freed one
 
   std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
   std::uint32_t poll_marked(base::Instant now);

@@ -94,10 +94,10 @@ void Stack::forget_paths(std::uint16_t port) {
 void Stack::sweep_paths() {
   for (std::uint32_t i = 1; i <= state_->paths.slab.high_water(); ++i) {
     port::Path& path = state_->paths.slab[i];
-    if (path.users != 0 || path.port == kFreedPath) continue;
+    if (path.users != 0) continue;
     if (path.header_length != 0) unlink_path(i);
     path.header_length = 0;
-    path.port = kFreedPath;
+    path.users = kFreedPath;
     state_->paths.slab.free(i);
   }
 }
