@@ -114,6 +114,13 @@ Json case_json(const CaseResult& result) {
   return object;
 }
 
+/// The verdict, and a warning if other programs had much of the machine meanwhile.
+std::string remarks(const CaseResult& result) {
+  constexpr double kBusyCores = 0.25;
+  const char* busy = worst_foreign(result.comparison) > kBusyCores ? " (machine busy)" : "";
+  return verdict(result) + busy;
+}
+
 struct Column {
   const char* heading;
   int width;
@@ -139,7 +146,7 @@ constexpr Column kColumns[] = {
     {"r/cpu R", 8, false, [](R r) { return figure(r.comparison.ringway.requests_per_cpu_second); }},
     {"steal%", 6, false, [](R r) { return fmt::format("{:.1f}", worst_steal(r.comparison)); }},
     {"other", 5, true, [](R r) { return fmt::format("{:.2f}", worst_foreign(r.comparison)); }},
-    {"", -1, false, verdict},
+    {"", -1, false, remarks},
 };
 
 std::string cell(const std::string& text, int width) {
