@@ -29,13 +29,13 @@ struct alignas(64) Socket {
   std::uint32_t object;
   std::uint32_t items;  ///< first EpollItem
   SocketKind kind;
-  std::uint8_t domain;     ///< AF_INET or AF_INET6
-  std::uint8_t bound;      ///< `local` was asked for by bind
-  std::uint8_t leased;     ///< the port is leased from the daemon
-  std::uint16_t error;     ///< pending, for SO_ERROR
-  std::uint16_t clone_of;  ///< reserved
-  std::uint64_t holders;   ///< bit per Holder that has it
-  std::uint64_t waiters;   ///< bit per Waiter that sleeps for it
+  std::uint8_t domain;       ///< AF_INET or AF_INET6
+  std::uint8_t bound;        ///< `local` was asked for by bind
+  std::uint8_t leased;       ///< the port is leased from the daemon
+  std::uint16_t error;       ///< pending, for SO_ERROR
+  std::uint16_t connecting;  ///< connect() has not told its outcome yet
+  std::uint64_t holders;     ///< bit per Holder that has it
+  std::uint64_t waiters;     ///< bit per Waiter that sleeps for it
   base::Endpoint local;
   alignas(64) base::Endpoint remote;
   tcp::Options options;  ///< until there is a connection or listener to take them

@@ -1,0 +1,120 @@
+#include "socket/sockets.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ringway::socket {
+
+using stack::Socket;
+using stack::SocketKind;
+
+std::uint32_t Sockets::create(int domain, int type, std::uint64_t holder) {
+  const std::uint32_t index = t_.sockets.allocate_raw();
+  if (index == 0) return 0;
+  Socket& s = t_.sockets[index];
+  const std::uint32_t generation = s.generation + 1;
+  s = Socket{};
+  s.generation = generation != 0 ? generation : 1;
+  s.kind = type == SOCK_STREAM ? SocketKind::kStream : SocketKind::kUdp;
+  s.domain = static_cast<std::uint8_t>(domain);
+  s.holders = holder;
+  s.local.address = domain == AF_INET ? base::IpAddress::any_v4() : base::IpAddress::any_v6();
+  return index;
+}
+
+int Sockets::bind(std::uint32_t index, const base::Endpoint& local) {
+  Socket& s = at(index);
+  if (s.kind != SocketKind::kStream || s.bound != 0) return -EINVAL;
+  s.local = local;
+  s.bound = 1;
+  return 0;
+}
+
+int Sockets::listen(std::uint32_t index, int backlog) {
+  Socket& s = at(index);
+  // Linux takes negative backlogs for large ones; 4096 is its somaxconn.
+  const auto limit = static_cast<std::uint32_t>(backlog < 0 ? 4096 : std::clamp(backlog, 1, 4096));
+  if (s.kind == SocketKind::kListener) {
+    stack_.tcp().set_backlog(s.object, limit);
+    return 0;
+  }
+  if (s.kind != SocketKind::kStream || s.bound == 0) return -EINVAL;
+  const auto opened = stack_.tcp().listen(s.local, limit, index, s.options, s.v6_only != 0);
+  if (opened.index == 0) return -opened.error;
+  s.object = opened.index;
+  s.kind = SocketKind::kListener;
+  return 0;
+}
+
+int Sockets::connect(std::uint32_t index, const base::Endpoint& local, const base::Endpoint& remote,
+                     std::uint32_t path, base::Instant now) {
+  Socket& s = at(index);
+  if (s.kind != SocketKind::kStream) return connect_again(index);
+  const auto opened = stack_.tcp().connect(local, remote, path, index, s.options, now);
+  if (opened.index == 0) return -opened.error;
+  s.object = opened.index;
+  s.kind = SocketKind::kTcp;
+  s.local = local;
+  s.remote = remote;
+  s.connecting = 1;
+  return -EINPROGRESS;
+}
+
+int Sockets::connect_again(std::uint32_t index) {
+  Socket& s = at(index);
+  if (s.kind == SocketKind::kListener) return -EINVAL;
+  if (s.connecting == 0) return -EISCONN;
+  const tcp::State state = stack_.tcp().state(s.object);
+  if (state == tcp::State::kSynSent || state == tcp::State::kSynReceived) return -EALREADY;
+  s.connecting = 0;
+  if (state != tcp::State::kClosed) return 0;
+  const int error = stack_.tcp().error(s.object);
+  return error != 0 ? -error : -ECONNABORTED;
+}
+
+int Sockets::accept(std::uint32_t index, std::uint64_t holder, base::Endpoint* peer) {
+  if (at(index).kind != SocketKind::kListener) return -EINVAL;
+  const std::uint8_t domain = at(index).domain;
+  const std::uint32_t connection = stack_.tcp().accept(at(index).object);
+  if (connection == 0) return -EAGAIN;
+  const std::uint32_t made = create(domain, SOCK_STREAM, holder);
+  if (made == 0) {
+    stack_.tcp().abort(connection, {static_cast<std::int64_t>(stack_.state().last_turn_ns)});
+    return -ENFILE;
+  }
+  Socket& s = at(made);
+  s.kind = SocketKind::kTcp;
+  s.object = connection;
+  s.local = stack_.tcp().local(connection);
+  s.remote = stack_.tcp().remote(connection);
+  s.options = stack_.tcp().options(connection);
+  stack_.tcp().set_socket(connection, made);
+  if (peer != nullptr) *peer = s.remote;
+  return static_cast<int>(made);
+}
+
+bool Sockets::release(std::uint32_t index, std::uint64_t holder, base::Instant now) {
+  Socket& s = at(index);
+  s.holders &= ~holder;
+  if (s.holders != 0) return false;
+  sets_.forget(index);
+  if (s.kind == SocketKind::kTcp) stack_.tcp().close(s.object, now);
+  if (s.kind == SocketKind::kListener) stack_.tcp().close_listener(s.object, now);
+  s.kind = SocketKind::kFree;
+  t_.sockets.free(index);
+  return true;
+}
+
+std::uint64_t Sockets::drain_events() {
+  std::uint64_t waiters = 0;
+  tcp::Event event;
+  while (stack_.tcp().next_event(event)) {
+    if (event.socket == 0) continue;
+    waiters |= at(event.socket).waiters | sets_.notify(event.socket, event.bits);
+  }
+  return waiters;
+}
+
+}  // namespace ringway::socket
