@@ -66,12 +66,12 @@ function(ringway_tests name)
 endfunction()
 
 # ringway_folder(NAME RANK n DEPENDS folders... LIBRARIES third parties...)
-# Takes every *.cpp of the current folder: *_test.cpp are its unit tests, *_main.cpp are left to the caller.
+# Takes every *.cpp of the current folder: *_test.cpp are its unit tests, *_main.cpp and *_suite.cpp are left to the caller.
 function(ringway_folder name)
   cmake_parse_arguments(ARG "" "RANK" "DEPENDS;LIBRARIES;TEST_DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   set(tests ${sources})
-  list(FILTER sources EXCLUDE REGEX "_(test|main)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "_(test|main|suite)\\.cpp$")
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(depends "")
   foreach(dependency ${ARG_DEPENDS})
