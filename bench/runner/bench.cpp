@@ -9,6 +9,7 @@
 #include "bench/runner/options.h"
 #include "bench/runner/process.h"
 #include "bench/runner/report.h"
+#include "bench/runner/sweeper.h"
 
 namespace ringway::bench {
 namespace {
@@ -51,6 +52,7 @@ std::vector<CaseResult> run_all(const Options& options) {
 }
 
 int run(Options& options) {
+  start_sweeper();
   catch_interrupts();
   std::string missing;
   if (options.kernel_only) {

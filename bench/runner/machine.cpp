@@ -12,6 +12,8 @@
 #include <random>
 #include <sstream>
 
+#include "bench/runner/sweeper.h"
+
 namespace ringway::bench {
 namespace {
 
@@ -139,26 +141,34 @@ std::string CongestionSetting::current() { return first_line(kCongestionFile); }
 bool CongestionSetting::may_change() { return access(kCongestionFile, W_OK) == 0; }
 
 bool CongestionSetting::change(const std::string& name) {
-  if (before_.empty()) before_ = current();
+  if (before_.empty()) {
+    before_ = current();
+    sweep_file(kCongestionFile, before_);
+  }
   std::ofstream file(kCongestionFile);
   file << name << std::flush;
   return file.good();
 }
 
 CongestionSetting::~CongestionSetting() {
-  if (!before_.empty() && before_ != current()) std::ofstream(kCongestionFile) << before_;
+  if (before_.empty()) return;
+  if (before_ != current()) std::ofstream(kCongestionFile) << before_;
+  forget_file(kCongestionFile);
 }
 
 base::Result<TemporaryFolder> TemporaryFolder::make() {
   const char* root = std::getenv("TMPDIR");
   std::string path = std::string(root == nullptr ? "/tmp" : root) + "/ringway-bench-XXXXXX";
   if (mkdtemp(path.data()) == nullptr) return base::fail_errno("cannot make " + path);
+  sweep_folder(path);
   return TemporaryFolder(path);
 }
 
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
+  if (path_.empty()) return;
+  fs::remove_all(path_, ignored);
+  forget_folder(path_);
 }
 
 }  // namespace ringway::bench

@@ -18,6 +18,8 @@
 #include <ctime>
 #include <sstream>
 
+#include "bench/runner/sweeper.h"
+
 namespace ringway::bench {
 namespace {
 
@@ -102,6 +104,7 @@ Result<Process> Process::start(const Command& command) {
   if (pid < 0) return base::fail_errno("fork");
   if (pid == 0) become(argv.data(), command.cpu, output_fd, error_fd, parent);
   setpgid(pid, pid);
+  sweep_group(pid);
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   Process process(pid, pidfd, output_fd, error_fd);
   if (pidfd < 0) return base::fail_errno("pidfd_open");
@@ -136,6 +139,7 @@ bool Process::ended_within(Duration limit) const {
 
 void Process::reap() {
   if (reaped_) return;
+  forget_group(pid_);
   int status = 0;
   rusage usage{};
   if (wait4(pid_, &status, 0, &usage) == pid_) {
