@@ -7,11 +7,15 @@
 #include <x86intrin.h>
 #endif
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <sstream>
+#include <vector>
 
 namespace plain {
 namespace {
@@ -45,7 +49,8 @@ void die(const std::string& what) {
 }
 
 Args::Args(int argc, char** argv, const std::string& flags, const std::string& usage) {
-  const std::string known = " " + flags + " ";
+  std::istringstream words(flags);
+  const std::vector<std::string> known{std::istream_iterator<std::string>(words), {}};
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
     if (word == "--help") {
@@ -53,17 +58,18 @@ Args::Args(int argc, char** argv, const std::string& flags, const std::string& u
       std::exit(0);
     }
     if (word.rfind("--", 0) != 0) {
-      if (!role_.empty()) die("unexpected argument '" + word + "'\n" + usage);
+      if (!role_.empty()) die("unexpected argument " + word);
       role_ = word;
       continue;
     }
     const std::string name = word.substr(2);
-    if (known.find(" " + name + " ") != std::string::npos) {
+    const auto asked = [&name](const std::string& flag) { return flag == name; };
+    if (std::any_of(known.begin(), known.end(), asked)) {
       values_[name] = "yes";
     } else if (i + 1 < argc) {
       values_[name] = argv[++i];
     } else {
-      die("--" + name + " needs a value\n" + usage);
+      die(word + " needs a value");
     }
   }
   if (role_ != "server" && role_ != "client") {

@@ -37,20 +37,35 @@ struct Plan {
   double requests_per_test = 0;  // if the client does not print `requests`
 };
 
+/// The value that is compared.
+struct Metric {
+  const char* name;
+  const char* unit;
+  bool higher_is_better;
+};
+
+enum class TargetKind {
+  kNone,
+  kRatio,        // of the metric, at least
+  kRatioAndP99,  // of the metric and of p99, at least
+  kLimit,        // of the value itself, at most
+};
+
+struct Target {
+  TargetKind kind;
+  double value;
+};
+
 struct Case {
   const char* name;
   const char* title;
-  const char* metric;
-  const char* unit;
-  bool higher_is_better;
-  double target;  // least ratio; for idle: the most that the value may be; 0: none
-  bool target_is_limit;
-  bool target_for_p99;  // the ratio is asked of p99 too
+  Metric metric;
+  Target target;
   Congestion congestion;
-  std::uint16_t ports;  // how many consecutive ports it needs
+  std::uint16_t ports;  // how many consecutive ones it needs
   base::Result<Plan> (*plan)(const Setting&);
   base::Result<Values> (*parse)(const std::string& client_output);
-  std::vector<const char*> programs;  // third-party programs that it needs
+  const char* programs;  // third-party programs that it needs, separated by spaces
 };
 
 std::span<const Case> all_cases();

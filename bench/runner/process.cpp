@@ -216,7 +216,8 @@ std::string find_program(const std::string& name) {
   std::istringstream folders(std::string(path == nullptr ? "" : path) +
                              ":/usr/sbin:/usr/local/sbin");
   for (std::string folder; std::getline(folders, folder, ':');) {
-    const std::string candidate = folder + "/" + name;
+    std::string candidate = folder;
+    candidate.append("/").append(name);
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return {};

@@ -27,21 +27,30 @@ std::string cores(const Side& side) {
 }
 
 std::string target_text(const Case& one) {
-  if (one.target <= 0) return "-";
-  return one.target_is_limit ? fmt::format("<{}{}", one.target, one.unit)
-                             : fmt::format("{}x", one.target);
+  switch (one.target.kind) {
+    case TargetKind::kNone:
+      return "-";
+    case TargetKind::kLimit:
+      return fmt::format("<{}{}", one.target.value, one.metric.unit);
+    case TargetKind::kRatio:
+    case TargetKind::kRatioAndP99:
+      break;
+  }
+  return fmt::format("{}x", one.target.value);
 }
 
 /// "met", "missed", or nothing if there is nothing to judge.
 std::string verdict(const CaseResult& result) {
-  const Case& one = *result.of;
+  const Target& target = result.of->target;
   const Comparison& comparison = result.comparison;
-  if (one.target <= 0 || !comparison.ringway.value) return "";
-  if (one.target_is_limit) return *comparison.ringway.value < one.target ? "met" : "missed";
+  if (target.kind == TargetKind::kNone || !comparison.ringway.value) return "";
+  if (target.kind == TargetKind::kLimit) {
+    return *comparison.ringway.value < target.value ? "met" : "missed";
+  }
   if (!comparison.ratio) return "";
-  const bool p99_short =
-      one.target_for_p99 && comparison.p99_ratio && *comparison.p99_ratio < one.target;
-  if (*comparison.ratio < one.target) return "missed";
+  if (*comparison.ratio < target.value) return "missed";
+  const bool p99_short = target.kind == TargetKind::kRatioAndP99 && comparison.p99_ratio &&
+                         *comparison.p99_ratio < target.value;
   return p99_short ? "p99 missed" : "met";
 }
 
@@ -87,11 +96,12 @@ Json case_json(const CaseResult& result) {
   Json object;
   object["name"] = one.name;
   object["title"] = one.title;
-  object["metric"] = one.metric;
-  object["unit"] = one.unit;
-  object["higher_is_better"] = one.higher_is_better;
-  object["target"] = one.target > 0 ? Json(one.target) : Json(nullptr);
-  object["target_is_limit"] = one.target_is_limit;
+  object["metric"] = one.metric.name;
+  object["unit"] = one.metric.unit;
+  object["higher_is_better"] = one.metric.higher_is_better;
+  const bool has_target = one.target.kind != TargetKind::kNone;
+  object["target"] = has_target ? Json(one.target.value) : Json(nullptr);
+  object["target_is_limit"] = one.target.kind == TargetKind::kLimit;
   if (!result.skipped.empty()) {
     object["skipped"] = result.skipped;
     return object;
@@ -131,7 +141,7 @@ struct Column {
 using R = const CaseResult&;
 
 constexpr Column kColumns[] = {
-    {"unit", -6, false, [](R r) -> std::string { return r.of->unit; }},
+    {"unit", -6, false, [](R r) -> std::string { return r.of->metric.unit; }},
     {"kernel", 8, false, [](R r) { return figure(r.comparison.kernel.value); }},
     {"Ringway", 8, false, [](R r) { return figure(r.comparison.ringway.value); }},
     {"ratio", 7, false, [](R r) { return times(r.comparison.ratio); }},

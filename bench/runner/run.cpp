@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "bench/runner/machine.h"
 
@@ -158,11 +159,12 @@ std::string choose_congestion(const Case& one, const RunnerOptions& options,
   double best_value = 0;
   for (const std::string& candidate : congestion_candidates()) {
     const Run run = run_kernel(one, options, candidate, true);
-    const auto found = run.values.find(one.metric);
+    const auto found = run.values.find(one.metric.name);
     if (!run.ok() || found == run.values.end()) continue;
-    progress(fmt::format("kernel with {}: {} {}", candidate, figure(found->second), one.unit));
+    progress(
+        fmt::format("kernel with {}: {} {}", candidate, figure(found->second), one.metric.unit));
     const bool better =
-        one.higher_is_better ? found->second > best_value : found->second < best_value;
+        one.metric.higher_is_better ? found->second > best_value : found->second < best_value;
     if (best.empty() || better) {
       best = candidate;
       best_value = found->second;
@@ -172,7 +174,8 @@ std::string choose_congestion(const Case& one, const RunnerOptions& options,
 }
 
 std::string missing_program(const Case& one) {
-  for (const char* program : one.programs) {
+  std::istringstream words(one.programs);
+  for (std::string program; words >> program;) {
     if (find_program(program).empty()) return program;
   }
   return {};
@@ -180,9 +183,9 @@ std::string missing_program(const Case& one) {
 
 std::string describe(const Case& one, const Run& run) {
   if (!run.ok()) return "failed: " + run.failure;
-  const auto found = run.values.find(one.metric);
-  if (found == run.values.end()) return fmt::format("no {}", one.metric);
-  return fmt::format("{} {}", figure(found->second), one.unit);
+  const auto found = run.values.find(one.metric.name);
+  if (found == run.values.end()) return fmt::format("no {}", one.metric.name);
+  return fmt::format("{} {}", figure(found->second), one.metric.unit);
 }
 
 /// Two failures in a row are enough to believe it.
@@ -237,7 +240,7 @@ CaseResult run_case(const Case& one, const RunnerOptions& options, const Progres
     result.pairs.push_back(std::move(pair));
     if (keeps_failing(result.pairs)) ringway_alive = false;
   }
-  result.comparison = compare(result.pairs, one.metric, one.higher_is_better);
+  result.comparison = compare(result.pairs, one.metric.name, one.metric.higher_is_better);
   return result;
 }
 
