@@ -111,6 +111,10 @@ inline int ioctl(int fd, unsigned long request, void* argument) {
 inline int dup(int fd) { return detail::call_int(SYS_dup, fd); }
 inline int dup2(int from, int to) { return detail::call_int(SYS_dup2, from, to); }
 inline int dup3(int from, int to, int flags) { return detail::call_int(SYS_dup3, from, to, flags); }
+inline int openat(int directory, const char* path, int flags, mode_t mode = 0) {
+  return detail::call_int(SYS_openat, directory, path, flags, mode);
+}
+inline int flock(int fd, int operation) { return detail::call_int(SYS_flock, fd, operation); }
 inline int fstat(int fd, struct stat* out) { return detail::call_int(SYS_fstat, fd, out); }
 inline int ftruncate(int fd, off_t bytes) { return detail::call_int(SYS_ftruncate, fd, bytes); }
 

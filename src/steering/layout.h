@@ -112,7 +112,7 @@ struct Stack {
   std::uint32_t reserved = 0;
   std::uint64_t start_time = 0;
   std::array<char, kMaxProgramName + 1> program{};
-  std::uint64_t reserved2 = 0;
+  std::uint64_t arena_inode = 0;  // tells the stack's holders from others after the daemon changed
 };
 static_assert(sizeof(Stack) == 64);
 

@@ -167,10 +167,10 @@ Result<std::uint16_t> TableWriter::lease_listen(StackId id, ListenKey key, std::
     key.port = *chosen;
   }
   wanted.port = key.port;
+  if (find(id, key).found()) return key.port;
   if (conflicts(wanted, *owner)) {
     return refuse(EADDRINUSE, fmt::format("port {} is taken in this network", key.port));
   }
-  if (find(id, key).found()) return key.port;
   const Change change(layout_);
   if (auto added = append(wanted); !added) return tl::unexpected(std::move(added).error());
   return key.port;

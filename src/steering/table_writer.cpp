@@ -188,16 +188,34 @@ Result<StackId> TableWriter::add_stack(Stack stack) {
   const auto generation = static_cast<std::uint16_t>(there.id.generation + 1);
   stack.id.index = static_cast<std::uint16_t>(stack_cursor_);
   stack.id.generation = generation == 0 ? std::uint16_t{1} : generation;
-  stack.alive = 1;
+  publish(stack);
+  return stack.id;
+}
+
+Result<void> TableWriter::restore_stack(const Stack& stack) {
+  const bool sane = stack.id.valid() && stack.id.index < kMaxStacks;
+  if (!sane || layout_->stacks[stack.id.index].load().alive != 0) {
+    return refuse(EEXIST, "the stack's number is taken");
+  }
+  const auto gateway = StackId::from_raw(layout_->header.gateway.load(std::memory_order_relaxed));
+  if (stack.gateway != 0 && living(gateway)) {
+    return refuse(EEXIST, "the network has a gateway already");
+  }
+  publish(stack);
+  return {};
+}
+
+void TableWriter::publish(const Stack& stack) {
+  Stack fresh = stack;
+  fresh.alive = 1;
   const Change change(layout_);
-  layout_->stacks[stack_cursor_].store(stack);
+  layout_->stacks[stack.id.index].store(fresh);
   auto& limit = layout_->header.stack_limit;
-  limit.store(std::max(stack_limit(), stack_cursor_ + 1), std::memory_order_release);
+  limit.store(std::max(stack_limit(), stack.id.index + 1U), std::memory_order_release);
   if (stack.gateway != 0) {
     layout_->header.gateway.store(stack.id.raw(), std::memory_order_release);
   }
   ++living_stacks_;
-  return stack.id;
 }
 
 std::optional<Stack> TableWriter::living(StackId id) const {
@@ -244,6 +262,13 @@ void TableWriter::remove_stack(StackId id) {
   stack->alive = 0;
   layout_->stacks[id.index].store(*stack);
   --living_stacks_;
+}
+
+void TableWriter::reserve_link_number(std::uint32_t number) {
+  auto& next = layout_->header.next_link;
+  if (number >= next.load(std::memory_order_relaxed)) {
+    next.store(number + 1, std::memory_order_relaxed);
+  }
 }
 
 std::uint32_t TableWriter::next_link_number() {

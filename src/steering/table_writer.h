@@ -50,6 +50,9 @@ class TableWriter {
 
   /// `stack.id` and `stack.alive` are set here. ENOSPC if 4096 live; EEXIST for a second gateway.
   base::Result<StackId> add_stack(Stack stack);
+  /// Gives a stack that this table does not know the number that it had before. EEXIST if another
+  /// has it.
+  base::Result<void> restore_stack(const Stack& stack);
   /// Another process of the stack is now the one to look for.
   void set_stack_process(StackId id, std::int32_t pid, std::uint64_t start_time);
   /// Drops the stack's listeners and the gateway mark. Its blocks and its number stay until
@@ -60,8 +63,8 @@ class TableWriter {
 
   /// One more holder of a port: EADDRINUSE unless every holder in the way shares it
   /// (kEntryReusePort, or kEntryShared within one process); EADDRNOTAVAIL if the address is not the
-  /// host's; ENOSPC. Asking again for what the stack already holds with a sharing flag changes
-  /// nothing. Returns the port.
+  /// host's; ENOSPC. Asking again for what the stack already holds changes nothing. Returns the
+  /// port.
   base::Result<std::uint16_t> lease_listen(StackId id, ListenKey key, std::uint8_t flags);
   /// `id` joins `from`'s entry, whatever its flags: for a forked child. ENOENT if there is none.
   base::Result<void> clone_listen(StackId id, StackId from, const ListenKey& key);
@@ -74,6 +77,8 @@ class TableWriter {
   base::Result<void> release_ephemeral(StackId id, Protocol protocol, PortBlock block);
 
   std::uint32_t next_link_number();
+  /// No later number is `number`.
+  void reserve_link_number(std::uint32_t number);
   std::optional<Stack> living(StackId id) const;
   Host host(HostIndex index) const { return layout_->hosts[index].load(); }
   Network network() const { return layout_->header.network.load(); }
@@ -88,6 +93,7 @@ class TableWriter {
 
   explicit TableWriter(TableLayout* layout) : layout_(layout) {}
   static base::Result<TableWriter> map(int fd);
+  void publish(const Stack& stack);
   void repair();
   void rebuild_chains();
 
