@@ -44,6 +44,8 @@ struct WaitItem {
   std::uint32_t revents = 0;  ///< out
 };
 
+class Impl;
+
 /// How a program joins: from RINGWAY_* of its environment, or given.
 struct Options {
   std::string network = "default";
@@ -140,12 +142,16 @@ class Runtime {
   /// Takes every stack's lock in order and gives the child-to-be a holder slot with all references
   /// of the parent.
   void before_fork();
-  /// `forked`: false when fork failed.
-  void after_fork_parent(bool forked);
+  /// `child`: what fork returned; negative when it failed.
+  void after_fork_parent(pid_t child);
   /// The child keeps inherited sockets; it opens a stack of its own on first new use of the network
   /// (socket(), or accepting/polling an inherited listener, which is then cloned). The keeper
   /// starts again lazily.
   void after_fork_child();
+  /// Around execve: the new image holds nothing. Gives up all holds; after a failed execve they are
+  /// taken again (sockets whose only holder this process was stay open throughout).
+  void before_exec();
+  void after_failed_exec();
   /// Releases everything that this process holds and leaves the network; unsent data is sent on by
   /// a reaper. Called from exit handlers; no other call may follow.
   void leave();
@@ -161,7 +167,6 @@ class Runtime {
   bool owns_fd(int fd) const;
 
  private:
-  class Impl;
   explicit Runtime(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

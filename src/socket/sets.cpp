@@ -4,9 +4,9 @@
 
 namespace ringway::socket {
 
-std::uint32_t Sets::create() {
+std::uint32_t Sets::create(std::uint64_t holder) {
   const std::uint32_t index = t_.sets.allocate();
-  if (index != 0) t_.sets[index].used = 1;
+  if (index != 0) t_.sets[index].holders = holder;
   return index;
 }
 

@@ -20,7 +20,12 @@ class Sets {
   explicit Sets(stack::SocketTables& tables) : t_(tables) {}
 
   /// 0 when there are too many.
-  std::uint32_t create();
+  std::uint32_t create(std::uint64_t holder);
+  /// True when `holder` was the last one: destroy the set.
+  bool drop_holder(std::uint32_t set, std::uint64_t holder) {
+    t_.sets[set].holders &= ~holder;
+    return t_.sets[set].holders == 0;
+  }
   void destroy(std::uint32_t set);
   /// EPOLL_CTL_*; 0, -EEXIST, -ENOENT, -ENOMEM, -EINVAL. `ready_now`: the socket's readiness at
   /// this moment.
@@ -34,7 +39,14 @@ class Sets {
   /// Writes up to out.size() ready events. `readiness(socket)` returns EPOLL bits.
   template <typename Readiness>
   int collect(std::uint32_t set, std::span<epoll_event> out, Readiness&& readiness);
-  bool maybe_ready(std::uint32_t set) const { return t_.sets[set].ready_head != 0; }
+  /// A thread sleeps for the set, or has risen.
+  void mark_waiter(std::uint32_t set, std::uint64_t waiter, bool on) {
+    std::uint64_t& waiters = t_.sets[set].waiters;
+    waiters = on ? waiters | waiter : waiters & ~waiter;
+  }
+  /// True if collect() would return something.
+  template <typename Readiness>
+  bool any_ready(std::uint32_t set, Readiness&& readiness) const;
 
  private:
   static constexpr std::uint32_t kAlways = EPOLLERR | EPOLLHUP;
@@ -75,6 +87,16 @@ int Sets::collect(std::uint32_t set_index, std::span<epoll_event> out, Readiness
     }
   }
   return static_cast<int>(n);
+}
+
+template <typename Readiness>
+bool Sets::any_ready(std::uint32_t set, Readiness&& readiness) const {
+  for (std::uint32_t i = t_.sets[set].ready_head; i != 0; i = t_.items[i].next_ready) {
+    const stack::EpollItem& item = t_.items[i];
+    if (item.dead != 0 || (item.events & ~kModes) == 0) continue;
+    if ((readiness(item.socket) & (item.events | kAlways)) != 0) return true;
+  }
+  return false;
 }
 
 }  // namespace ringway::socket

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 namespace ringway::socket {
@@ -110,9 +111,15 @@ bool Sockets::release(std::uint32_t index, std::uint64_t holder, base::Instant n
 std::uint64_t Sockets::drain_events() {
   std::uint64_t waiters = 0;
   tcp::Event event;
+  bool any = false;
   while (stack_.tcp().next_event(event)) {
+    any = true;
     if (event.socket == 0) continue;
     waiters |= at(event.socket).waiters | sets_.notify(event.socket, event.bits);
+  }
+  if (any) {
+    std::uint32_t& epoch = stack_.state().event_epoch;
+    std::atomic_ref(epoch).store(epoch + 1, std::memory_order_release);
   }
   return waiters;
 }

@@ -43,6 +43,7 @@ class Link {
 
   ring::SlotReceiver& receiver() { return receiver_; }
   port::TxBatch& tx() { return tx_; }
+  int doorbell() const { return parts_.doorbell.get(); }
   /// Tells the peer that something was published. Returns the doorbell to ring, or -1.
   int notify_peer();
   /// The same for room that was made in the peer's direction.

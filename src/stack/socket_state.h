@@ -69,7 +69,8 @@ struct EpollSet {
   std::uint32_t ready_tail;
   std::uint32_t ready_count;
   std::uint32_t items;
-  std::uint32_t used;
+  std::uint32_t reserved;
+  std::uint64_t holders;  ///< bit per Holder; 0: free
   std::uint64_t waiters;
 };
 

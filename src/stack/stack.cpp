@@ -84,6 +84,7 @@ bool Stack::turn(base::Instant now) {
   }
   if (tcp_.has_output() || tcp_.blocked()) tcp_.output(now);
   flush();
+  std::atomic_ref(state_->busy).store(tcp_.blocked() ? 1U : 0U, std::memory_order_relaxed);
   state_->last_turn_ns = static_cast<std::uint64_t>(now.ns);
   state_->counters.add(Count::kTurns);
   return worked;

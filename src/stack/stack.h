@@ -92,6 +92,10 @@ class Stack {
   void take_link_down(std::uint16_t index, base::Instant now);
   /// Links that are up in the arena but not mapped in this process: see map_link().
   bool has_unmapped_links() const { return links_generation_ != state_->links_generation; }
+  /// The fd that rings the peer of a link; -1 if it is not mapped here.
+  int link_doorbell(std::uint16_t index) const {
+    return links_[index] ? links_[index]->doorbell() : -1;
+  }
   void collect_unmapped(std::vector<std::uint16_t>& out);
 
   // --- paths -----------------------------------------------------------------------------------

@@ -89,6 +89,9 @@ struct StackState {
   steering::StackId id;
   std::uint16_t hot_count;                        ///< links polled every turn
   std::array<std::uint16_t, kHotLinks> hot;       ///< their numbers
+  std::uint32_t event_epoch;                      ///< changes with every event of a socket
+  std::uint32_t busy;                             ///< 1: something waits for room in a port
+  std::int64_t sleep_until_ns;                    ///< deadline that the sleeping attendant knows
   std::uint64_t last_turn_ns;                     ///< time of the last turn
   std::uint64_t link_turns;                       ///< for the ages of hot links
   std::array<std::uint64_t, kHotLinks> hot_used;  ///< link_turns when something last came

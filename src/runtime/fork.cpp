@@ -1,0 +1,178 @@
+// fork, exec and the death of other holders.
+
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "ring/barrier.h"
+#include "runtime/impl.h"
+
+namespace ringway::runtime {
+
+namespace {
+
+/// Gives `to` every hold of `from`; returns nothing to undo but clear_holder().
+void copy_holds(stack::StackState& state, std::uint64_t from, std::uint64_t to) {
+  auto& sockets = state.sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    if (sockets[i].kind != stack::SocketKind::kFree && (sockets[i].holders & from) != 0)
+      sockets[i].holders |= to;
+  }
+  auto& sets = state.sockets.sets;
+  for (std::uint32_t i = 1; i <= sets.high_water(); ++i) {
+    if ((sets[i].holders & from) != 0) sets[i].holders |= to;
+  }
+}
+
+}  // namespace
+
+void Impl::before_fork() {
+  setup_mutex_.lock();
+  control_mutex_.lock();
+  clones_mutex_.lock();
+  sets_mutex_.lock();
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    LocalStack& local = arena(i);
+    stack::StackState& state = local.state();
+    Inside::enter();
+    if (state.header.lock.lock() == mem::StackLock::Outcome::kOwnerDied)
+      local.stack->poison(clock_now());
+    child_holder_[i] = stack::kMaxHolders;
+    for (std::uint32_t h = 0; h < stack::kMaxHolders; ++h) {
+      if (state.holders[h].used != 0) continue;
+      state.holders[h] = {0, 1};
+      child_holder_[i] = h;
+      copy_holds(state, local.holder_bit, std::uint64_t{1} << h);
+      break;
+    }
+  }
+}
+
+void Impl::after_fork_parent(pid_t child) {
+  for (std::uint32_t i = arena_count(); i-- > 0;) {
+    LocalStack& local = arena(i);
+    const std::uint32_t h = child_holder_[i];
+    if (h < stack::kMaxHolders) {
+      if (child > 0) {
+        local.state().holders[h].pid = static_cast<std::uint32_t>(child);
+      } else {
+        drop_holds(local, std::uint64_t{1} << h,
+                   base::Instant{static_cast<std::int64_t>(local.state().last_turn_ns)});
+        local.state().holders[h] = {};
+      }
+    }
+    local.state().header.lock.unlock();
+    Inside::leave();
+  }
+  sets_mutex_.unlock();
+  clones_mutex_.unlock();
+  control_mutex_.unlock();
+  setup_mutex_.unlock();
+  if (child > 0 && arena_count() != 0) {
+    base::UniqueFd pidfd = high_fd(base::UniqueFd(base::sys::pidfd_open(child, 0)));
+    if (pidfd) {
+      const std::lock_guard guard(setup_mutex_);
+      children_.push_back(child);
+      keeper_.watch_holder(std::move(pidfd), static_cast<std::uint32_t>(children_.size() - 1));
+    }
+  }
+}
+
+void Impl::after_fork_child() {
+  // The locks are the parent's thread's, which releases them; here they only count as left.
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    LocalStack& local = arena(i);
+    local.own = false;
+    local.joined = false;
+    local.holder = child_holder_[i];
+    local.holder_bit = local.holder < stack::kMaxHolders ? std::uint64_t{1} << local.holder : 0;
+    if (local.holder < stack::kMaxHolders) {
+      std::atomic_ref(local.state().holders[local.holder].pid)
+          .store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
+    }
+    local.stack->bells().clear();
+    Inside::leave();
+  }
+  own_.store(nullptr, std::memory_order_relaxed);
+  client_.reset();
+  client_retry_ = {0};
+  children_.clear();
+  keeper_.forget();
+  left_ = false;
+  new (&setup_mutex_) std::mutex;
+  new (&control_mutex_) std::mutex;
+  new (&clones_mutex_) std::mutex;
+  new (&sets_mutex_) std::mutex;
+  ring::AsymmetricBarrier::enrol();
+}
+
+void Impl::drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now) {
+  auto& sockets = local.state().sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    if (sockets[i].kind == stack::SocketKind::kFree || (sockets[i].holders & bit) == 0) continue;
+    local.sockets->release(i, bit, now);
+  }
+  auto& sets = local.state().sockets.sets;
+  for (std::uint32_t i = 1; i <= sets.high_water(); ++i) {
+    if ((sets[i].holders & bit) == 0) continue;
+    if (local.sockets->sets().drop_holder(i, bit)) local.sockets->sets().destroy(i);
+  }
+}
+
+void Impl::holder_process_died(std::uint32_t child) {
+  pid_t pid = 0;
+  {
+    const std::lock_guard guard(setup_mutex_);
+    if (child < children_.size()) pid = children_[child];
+  }
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    LocalStack& local = arena(i);
+    Entry entry(local);
+    stack::StackState& state = local.state();
+    for (std::uint32_t h = 0; h < stack::kMaxHolders; ++h) {
+      if (state.holders[h].used == 0 || state.holders[h].pid != static_cast<std::uint32_t>(pid))
+        continue;
+      drop_holds(local, std::uint64_t{1} << h, entry.now());
+      state.holders[h] = {};
+    }
+    for (std::uint32_t w = 0; w < stack::kMaxWaiters; ++w) {
+      if (state.sockets.waiters[w].pid != static_cast<std::uint32_t>(pid) || pid == 0) continue;
+      state.sockets.waiters[w] = {};
+      state.sockets.waiters_in_use &= ~(std::uint64_t{1} << w);
+      local.stack->wake(*local.mailbox.get());  // it may have been the one who attended
+    }
+  }
+}
+
+void Impl::before_exec() {
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    LocalStack& local = arena(i);
+    if (local.own || local.holder_bit == 0) continue;
+    Entry entry(local);
+    drop_holds(local, local.holder_bit, entry.now());
+    local.state().holders[local.holder] = {};
+  }
+}
+
+void Impl::after_failed_exec() {
+  // What was inherited is given up: a child whose execve failed has only to say so and to end.
+}
+
+bool Impl::owns_fd(int fd) const {
+  if (fd < 0) return false;
+  if (keeper_.owns_fd(fd) || (client_ && client_->owns_fd(fd))) return true;
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    const LocalStack& local = *arenas_[i];
+    if (fd == local.mailbox_fd.get() || fd == local.doorbell.get() || fd == local.life_read.get() ||
+        fd == local.life_write.get() || fd == local.stack->arena().fd()) {
+      return true;
+    }
+    for (std::uint32_t k = 0; k < local.stack->state().link_high; ++k) {
+      if (fd == local.peer_life[k].get() ||
+          fd == local.stack->link_doorbell(static_cast<std::uint16_t>(k)))
+        return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace ringway::runtime

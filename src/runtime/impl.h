@@ -1,0 +1,150 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "control/client/client.h"
+#include "runtime/keeper.h"
+#include "runtime/local_stack.h"
+#include "runtime/runtime.h"
+#include "steering/table.h"
+
+namespace ringway::runtime {
+
+/// Moves an fd to a high number, so that programs find their low ones free. -1 stays -1.
+base::UniqueFd high_fd(base::UniqueFd fd);
+
+/// A listener of an inherited stack and its clone in the process's own.
+struct Clone {
+  SocketId inherited;
+  SocketId own;
+};
+
+/// An epoll set: one set per arena in which it has members.
+struct SetParts {
+  static constexpr std::size_t kArenas = 16;
+  bool used = false;
+  std::array<std::uint32_t, kArenas> set{};  ///< by arena number; 0: none there
+};
+
+/// Behind Runtime. One per process; a forked child goes on with a copy of it.
+class Impl {
+ public:
+  static constexpr std::uint32_t kMaxArenas = SetParts::kArenas;
+  static constexpr std::uint32_t kMaxSets = 1024;
+
+  explicit Impl(Options options) : options_(std::move(options)) {}
+  ~Impl();
+
+  // --- membership.cpp --------------------------------------------------------------------------
+  /// Joins the network and makes the process's own stack, once. Errors are remembered for a moment.
+  base::Result<LocalStack*> own();
+  LocalStack& arena(std::uint32_t number) { return *arenas_[number]; }
+  std::uint32_t arena_count() const { return arena_count_.load(std::memory_order_acquire); }
+  /// The daemon's client, connected; nullptr if that is not possible now. Precondition:
+  /// control_mutex_ is held.
+  control::Client* client();
+  /// The client, allowed to act for `local`. Precondition: control_mutex_ is held.
+  control::Client* client_for(LocalStack& local);
+  std::mutex& control_mutex() { return control_mutex_; }
+  /// nullptr before the process has joined. Stays valid for ever.
+  const steering::Table* table() const { return table_.load(std::memory_order_acquire); }
+  void leave();
+
+  // --- links.cpp -------------------------------------------------------------------------------
+  /// The link of `local` to `peer`; made if there is none. kNoLink if that failed.
+  std::uint16_t link_to(LocalStack& local, steering::StackId peer);
+  /// Handles what the daemon sent. Called by the keeper when the control socket is readable.
+  void control_events();
+  /// The life pipe of a peer hung up.
+  void peer_died(std::uint32_t arena, std::uint16_t link);
+  /// Fetches the memory of links that another holder made.
+  void map_missing_links(LocalStack& local);
+
+  // --- listen.cpp ------------------------------------------------------------------------------
+  int bind(SocketId s, const base::Endpoint& local);
+  int listen(SocketId s, int backlog);
+  int accept(SocketId s, SocketId* out, base::Endpoint* peer);
+  /// The clone of an inherited listener; made on first use. nullptr: not an inherited listener.
+  const Clone* clone_of(SocketId s);
+  void announce_active(LocalStack& local, SocketId s);
+  void release(SocketId s);
+
+  // --- connect.cpp -----------------------------------------------------------------------------
+  int connect(SocketId s, const base::Endpoint& remote);
+
+  // --- wait.cpp --------------------------------------------------------------------------------
+  int wait(std::span<WaitItem> items, std::span<pollfd> kernel, base::Instant deadline,
+           const sigset_t* mask);
+  int set_wait(SetId set, std::span<epoll_event> out, std::span<pollfd> kernel,
+               base::Instant deadline, const sigset_t* mask);
+
+  // --- sets.cpp --------------------------------------------------------------------------------
+  SetId set_create();
+  void set_destroy(SetId set);
+  int set_control(SetId set, int op, SocketId s, int tag, const epoll_event& event);
+  int set_collect(SetId set, std::span<epoll_event> out);
+  bool set_ready(SetId set);
+
+  // --- fork.cpp --------------------------------------------------------------------------------
+  void before_fork();
+  void after_fork_parent(pid_t child);
+  void after_fork_child();
+  void before_exec();
+  void after_failed_exec();
+  /// A forked child (by its number in children_) has died: its holds are given up.
+  void holder_process_died(std::uint32_t child);
+  bool owns_fd(int fd) const;
+
+  /// How long a wait spins at present: long while traffic flows, short when sleeping turned out
+  /// right.
+  std::atomic<std::int64_t> spin_ns{50'000};
+
+  const Options& options() const { return options_; }
+  Keeper& keeper() { return keeper_; }
+  SetParts& set_parts(SetId set) { return sets_[set.value]; }
+
+ private:
+  base::Result<LocalStack*> make_own();
+  void replace_table(base::UniqueFd fd);
+  void lease_again();
+  std::vector<std::pair<steering::ListenKey, std::uint8_t>> leases_of(LocalStack& local);
+  base::Result<std::uint16_t> take_link(LocalStack& local, control::Link link);
+  void peer_gone(LocalStack& local, steering::StackId peer);
+  void drop_link(LocalStack& local, Entry& entry, std::uint16_t index);
+  void linger(LocalStack& local);
+  void drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now);
+  LocalStack* find_arena(steering::StackId id);
+  std::uint16_t lease_ports(LocalStack& local, const base::IpAddress& from,
+                            const base::Endpoint& to);
+  int listen_here(LocalStack& local, SocketId s, int backlog);
+  int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
+  bool release_in(LocalStack& local, SocketId s);
+
+  Options options_;
+  std::mutex setup_mutex_;
+  std::mutex control_mutex_;
+  std::optional<control::Client> client_;
+  base::Instant client_retry_{0};
+  base::Error join_error_;
+  std::atomic<const steering::Table*> table_{nullptr};
+  std::vector<std::unique_ptr<const steering::Table>>
+      tables_;  ///< readers may still be in an old one
+  std::array<std::unique_ptr<LocalStack>, kMaxArenas> arenas_;
+  std::atomic<std::uint32_t> arena_count_{0};
+  std::atomic<LocalStack*> own_{nullptr};
+  std::mutex clones_mutex_;
+  std::vector<std::unique_ptr<Clone>> clones_;
+  std::mutex sets_mutex_;
+  std::array<SetParts, kMaxSets> sets_;
+  std::array<std::uint32_t, kMaxArenas> child_holder_{};
+  std::vector<pid_t> children_;
+  Keeper keeper_{*this};
+  bool left_ = false;
+};
+
+}  // namespace ringway::runtime

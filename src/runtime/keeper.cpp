@@ -1,0 +1,228 @@
+#include "runtime/keeper.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/sys.h"
+#include "runtime/impl.h"
+
+namespace ringway::runtime {
+
+namespace {
+
+constexpr std::uint32_t kQuietTicks = 8;
+constexpr base::Duration kLongestTick = base::Duration::milliseconds(8);
+
+struct Tag {
+  std::uint8_t what;
+  std::uint8_t arena;
+  std::uint16_t link;
+  std::uint32_t fd;
+};
+
+std::uint64_t pack(std::uint8_t what, std::uint32_t arena, std::uint32_t link, int fd) {
+  return std::uint64_t{what} | std::uint64_t{arena & 0xff} << 8 |
+         std::uint64_t{link & 0xffff} << 16 |
+         static_cast<std::uint64_t>(static_cast<std::uint32_t>(fd)) << 32;
+}
+
+Tag unpack(std::uint64_t v) {
+  return {static_cast<std::uint8_t>(v), static_cast<std::uint8_t>(v >> 8),
+          static_cast<std::uint16_t>(v >> 16), static_cast<std::uint32_t>(v >> 32)};
+}
+
+void add(int epoll, int fd, std::uint64_t tag) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = tag;
+  base::sys::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+}  // namespace
+
+void Keeper::start(int control_fd) {
+  if (running_.exchange(true)) return;
+  epoll_ = high_fd(base::UniqueFd(base::sys::epoll_create1(EPOLL_CLOEXEC)));
+  timer_ = high_fd(
+      base::UniqueFd(base::sys::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+  stop_ = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  add(epoll_.get(), timer_.get(),
+      pack(static_cast<std::uint8_t>(What::kTimer), 0, 0, timer_.get()));
+  add(epoll_.get(), stop_.get(), pack(static_cast<std::uint8_t>(What::kStop), 0, 0, stop_.get()));
+  watch_control(control_fd);
+  // The thread must never run the program's signal handlers.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 256 * 1024);
+  if (pthread_create(&thread_, &attributes, &Keeper::main, this) != 0) running_ = false;
+  pthread_attr_destroy(&attributes);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  arm(kTick);
+}
+
+void Keeper::stop() {
+  if (!running_.load()) return;
+  const std::uint64_t one = 1;
+  base::sys::write(stop_.get(), &one, sizeof one);
+  pthread_join(thread_, nullptr);
+  running_ = false;
+}
+
+void Keeper::forget() {
+  running_ = false;
+  armed_ = false;
+  epoll_.reset();
+  timer_.reset();
+  stop_.reset();
+  control_fd_ = -1;
+}
+
+void Keeper::arm(base::Duration after) {
+  armed_.store(true, std::memory_order_relaxed);
+  const itimerspec when{
+      {0, 0}, {after.ns / 1'000'000'000, std::max<std::int64_t>(after.ns % 1'000'000'000, 1)}};
+  base::sys::timerfd_settime(timer_.get(), 0, &when, nullptr);
+}
+
+void Keeper::watch_control(int fd) {
+  if (control_fd_ >= 0) base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_fd_, nullptr);
+  control_fd_ = fd;
+  if (fd >= 0) add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kControl), 0, 0, fd));
+}
+
+void Keeper::watch_peer(int fd, std::uint32_t arena, std::uint16_t link) {
+  add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kPeer), arena, link, fd));
+}
+
+void Keeper::watch_holder(base::UniqueFd pidfd, std::uint32_t holder) {
+  const int fd = pidfd.release();  // closed when it fires
+  add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kHolder), 0, holder, fd));
+}
+
+void Keeper::unwatch(int fd) { base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+
+void* Keeper::main(void* self) {
+  pthread_setname_np(pthread_self(), "ringway-keeper");
+  static_cast<Keeper*>(self)->run();
+  return nullptr;
+}
+
+void Keeper::run() {
+  for (;;) {
+    epoll_event events[16];
+    const int n = base::sys::epoll_wait(epoll_.get(), events, 16, -1);
+    if (n < 0 && errno != EINTR) return;
+    for (int i = 0; i < n; ++i) {
+      const Tag tag = unpack(events[i].data.u64);
+      std::uint64_t count = 0;
+      switch (static_cast<What>(tag.what)) {
+        case What::kStop:
+          return;
+        case What::kControl:
+          impl_.control_events();
+          break;
+        case What::kTimer:
+          static_cast<void>(base::sys::read(timer_.get(), &count, sizeof count));
+          tick();
+          break;
+        case What::kPeer:
+          impl_.peer_died(tag.arena, tag.link);
+          break;
+        case What::kHolder:
+          unwatch(static_cast<int>(tag.fd));
+          base::sys::close(static_cast<int>(tag.fd));
+          impl_.holder_process_died(tag.link);
+          break;
+        case What::kDoorbell: {
+          // Rung in the program's absence.
+          unwatch(static_cast<int>(tag.fd));
+          static_cast<void>(base::sys::read(static_cast<int>(tag.fd), &count, sizeof count));
+          LocalStack& local = impl_.arena(tag.arena);
+          Entry entry(local);
+          local.stack->wake(*local.mailbox.get());
+          entry.turn();
+          quiet_ticks_ = 0;
+          interval_ = kTick;
+          arm(kTick);
+          break;
+        }
+      }
+    }
+  }
+}
+
+void Keeper::tick() {
+  bool again = false;
+  bool attended = true;
+  base::Instant earliest = base::Instant::never();
+  const base::Instant now = clock_now();
+  for (std::uint32_t i = 0; i < impl_.arena_count(); ++i) {
+    LocalStack& local = impl_.arena(i);
+    if (local.stack->has_unmapped_links()) impl_.map_missing_links(local);
+    stack::StackState& state = local.state();
+    const base::Instant deadline = local.stack->next_deadline();
+    if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0) {
+      // Asleep. A timer that was set after the sleeper went to sleep is the keeper's.
+      if (deadline.ns < state.sleep_until_ns) {
+        if (deadline <= now) attend(local);
+        earliest = std::min(earliest, std::max(local.stack->next_deadline(), now + kTick));
+      }
+      continue;
+    }
+    const auto last = static_cast<std::int64_t>(state.last_turn_ns);
+    if (now.ns - last < kTick.ns) {
+      again = true;
+      continue;
+    }
+    attended = false;
+    if (attend(local)) quiet_ticks_ = 0;
+    if (++quiet_ticks_ < kQuietTicks || !sleep_in_its_place(local)) again = true;
+  }
+  if (again) {
+    interval_ = attended ? std::min(interval_ * 2, kLongestTick) : kTick;
+    arm(interval_);
+  } else if (!earliest.is_never()) {
+    arm(earliest - now);
+  } else {
+    armed_.store(false, std::memory_order_relaxed);
+    interval_ = kTick;
+    quiet_ticks_ = 0;
+  }
+}
+
+bool Keeper::attend(LocalStack& local) {
+  if (local.state().header.lock.try_lock() == mem::StackLock::Outcome::kBusy)
+    return true;  // somebody is there
+  local.state().header.lock.unlock();
+  Entry entry(local);
+  return entry.turn();
+}
+
+bool Keeper::sleep_in_its_place(LocalStack& local) {
+  Entry entry(local);
+  if (entry.turn() || entry.tcp().blocked()) return false;
+  const base::Instant deadline = local.stack->next_deadline();
+  if (deadline < entry.now() + base::Duration::milliseconds(4)) return false;
+  if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0) return true;
+  if (!local.stack->prepare_sleep(*local.mailbox.get())) return false;
+  // Timers stay the keeper's own: they are before "for ever".
+  local.state().sleep_until_ns = INT64_MAX;
+  if (!deadline.is_never()) {
+    const itimerspec when{
+        {0, 0},
+        {(deadline - entry.now()).ns / 1'000'000'000, (deadline - entry.now()).ns % 1'000'000'000}};
+    base::sys::timerfd_settime(timer_.get(), 0, &when, nullptr);
+  }
+  add(epoll_.get(), local.doorbell.get(),
+      pack(static_cast<std::uint8_t>(What::kDoorbell), local.number, 0, local.doorbell.get()));
+  return true;
+}
+
+}  // namespace ringway::runtime

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/time.h"
+#include "base/unique_fd.h"
+#include "steering/stack_id.h"
+
+namespace ringway::runtime {
+
+class Impl;
+struct LocalStack;
+
+/// The thread that attends to a process's stacks while the program is elsewhere, and to the daemon.
+///
+/// Three situations: *attended*: the program's own threads run turns; the keeper only looks in,
+/// ever more rarely. *away*: nobody has run a turn for about a millisecond; the keeper runs one
+/// each tick, and after a few quiet ones sleeps on the doorbell in the program's place. *asleep*: a
+/// thread waits on the doorbell; the keeper has no timer at all. It only tries the lock, blocks all
+/// signals, and is started with the stack, and again lazily after fork.
+class Keeper {
+ public:
+  explicit Keeper(Impl& impl) : impl_(impl) {}
+  ~Keeper() { stop(); }
+
+  /// Starts the thread if it does not run. `control_fd` may be -1.
+  void start(int control_fd);
+  void stop();
+  /// A program thread has left its sleep: look in after a tick. Cheap when a look is due already.
+  void expect_absence() {
+    if (armed_.load(std::memory_order_relaxed)) return;
+    arm(kTick);
+  }
+  /// A new control connection replaces the old one.
+  void watch_control(int fd);
+  /// Watches the life pipe of a peer; `fd` must stay open until unwatch().
+  void watch_peer(int fd, std::uint32_t arena, std::uint16_t link);
+  /// Watches another holder of an arena; takes the pidfd over.
+  void watch_holder(base::UniqueFd pidfd, std::uint32_t holder);
+  void unwatch(int fd);
+  /// In the child after fork: the thread is not here; its fds are given up.
+  void forget();
+  bool owns_fd(int fd) const {
+    return fd == epoll_.get() || fd == timer_.get() || fd == stop_.get();
+  }
+
+  static constexpr base::Duration kTick = base::Duration::milliseconds(1);
+
+ private:
+  enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell };
+
+  static void* main(void* self);
+  void run();
+  void tick();
+  void arm(base::Duration after);
+  /// Nobody attends to `local`: runs a turn; true if it did anything.
+  bool attend(LocalStack& local);
+  bool sleep_in_its_place(LocalStack& local);
+
+  Impl& impl_;
+  base::UniqueFd epoll_;
+  base::UniqueFd timer_;
+  base::UniqueFd stop_;
+  int control_fd_ = -1;
+  pthread_t thread_{};
+  std::atomic<bool> running_{false};
+  std::atomic<bool> armed_{false};
+  base::Duration interval_ = kTick;
+  std::uint32_t quiet_ticks_ = 0;
+  std::uint64_t last_seen_turn_ = 0;
+};
+
+}  // namespace ringway::runtime

@@ -1,0 +1,137 @@
+// Links of this process's stacks: asked for, offered, fetched, lost.
+
+#include <variant>
+
+#include "base/sys.h"
+#include "runtime/impl.h"
+
+namespace ringway::runtime {
+
+namespace {
+
+base::Result<stack::LinkParts> map_parts(control::Link& link) {
+  auto memory = driver::LinkMemory::map(link.memory.get());
+  if (!memory) return tl::unexpected(memory.error());
+  auto mailbox = driver::MailboxMemory::map(link.mailbox.get());
+  if (!mailbox) return tl::unexpected(mailbox.error());
+  return stack::LinkParts{std::move(*memory), std::move(*mailbox),
+                          high_fd(std::move(link.doorbell))};
+}
+
+}  // namespace
+
+std::uint16_t Impl::link_to(LocalStack& local, steering::StackId peer) {
+  {
+    Entry entry(local);
+    const std::uint16_t known = local.stack->link_to(peer);
+    if (known != stack::Stack::kNoLink) return known;
+  }
+  const std::lock_guard guard(control_mutex_);
+  {
+    Entry entry(local);  // another thread may have been faster
+    const std::uint16_t known = local.stack->link_to(peer);
+    if (known != stack::Stack::kNoLink) return known;
+  }
+  control::Client* c = client_for(local);
+  if (c == nullptr) return stack::Stack::kNoLink;
+  auto memory = driver::LinkMemory::create();
+  if (!memory) return stack::Stack::kNoLink;
+  const base::UniqueFd fd(*memory);
+  auto link = c->open_link(local.id, peer, fd.get());
+  if (!link) return stack::Stack::kNoLink;
+  const auto index = take_link(local, std::move(*link));
+  return index ? *index : stack::Stack::kNoLink;
+}
+
+base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link link) {
+  auto parts = map_parts(link);
+  if (!parts) return tl::unexpected(parts.error());
+  const bool gateway = table()->gateway() == link.peer;
+  base::UniqueFd life = high_fd(std::move(link.life));
+  const bool to_self = link.peer == local.id;
+  Entry entry(local);
+  const std::uint16_t known = local.stack->link_to(link.peer);
+  if (known != stack::Stack::kNoLink) {
+    if (!local.stack->mapped(known)) local.stack->map_link(known, std::move(*parts));
+    return known;
+  }
+  const auto index = local.stack->add_link({.parts = std::move(*parts),
+                                            .peer = link.peer,
+                                            .number = link.number,
+                                            .made_here = link.side == 0,
+                                            .to_self = to_self,
+                                            .gateway = gateway});
+  if (index && !to_self) {
+    keeper_.watch_peer(life.get(), local.number, *index);
+    local.peer_life[*index] = std::move(life);
+  }
+  return index;
+}
+
+void Impl::control_events() {
+  const std::lock_guard guard(control_mutex_);
+  if (!client_) return;
+  pollfd p{client_->fd(), POLLIN, 0};
+  if (base::sys::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0 &&
+      (p.revents & POLLIN) == 0) {
+    keeper_.watch_control(-1);
+    if (client_->reconnect()) keeper_.watch_control(client_->fd());
+  }
+  while (auto event = client_->next_event()) {
+    if (auto* offer = std::get_if<control::LinkOffer>(&*event)) {
+      LocalStack* local = find_arena(offer->link.stack);
+      if (local != nullptr) static_cast<void>(take_link(*local, std::move(offer->link)));
+    } else if (auto* gone = std::get_if<control::PeerGone>(&*event)) {
+      LocalStack* local = find_arena(gone->stack);
+      if (local != nullptr) peer_gone(*local, gone->peer);
+    } else if (auto* replaced = std::get_if<control::TableReplaced>(&*event)) {
+      replace_table(std::move(replaced->table));
+      lease_again();
+    }
+  }
+}
+
+void Impl::peer_gone(LocalStack& local, steering::StackId peer) {
+  Entry entry(local);
+  const std::uint16_t index = local.stack->link_to(peer);
+  if (index == stack::Stack::kNoLink) return;
+  drop_link(local, entry, index);
+}
+
+void Impl::peer_died(std::uint32_t arena_number, std::uint16_t link) {
+  LocalStack& local = arena(arena_number);
+  Entry entry(local);
+  drop_link(local, entry, link);
+}
+
+void Impl::drop_link(LocalStack& local, Entry& entry, std::uint16_t index) {
+  if (local.peer_life[index]) {
+    keeper_.unwatch(local.peer_life[index].get());
+    local.peer_life[index].reset();
+  }
+  local.stack->take_link_down(index, entry.now());
+}
+
+void Impl::map_missing_links(LocalStack& local) {
+  std::vector<std::uint16_t> missing;
+  std::vector<std::uint32_t> numbers;
+  {
+    Entry entry(local);
+    local.stack->collect_unmapped(missing);
+    for (const std::uint16_t index : missing) numbers.push_back(local.state().links[index].number);
+  }
+  if (missing.empty()) return;
+  const std::lock_guard guard(control_mutex_);
+  control::Client* c = client_for(local);
+  if (c == nullptr) return;
+  for (std::size_t i = 0; i < missing.size(); ++i) {
+    auto link = c->fetch_link(local.id, numbers[i]);
+    if (!link) continue;
+    auto parts = map_parts(*link);
+    if (!parts) continue;
+    Entry entry(local);
+    if (!local.stack->mapped(missing[i])) local.stack->map_link(missing[i], std::move(*parts));
+  }
+}
+
+}  // namespace ringway::runtime

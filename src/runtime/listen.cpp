@@ -1,0 +1,229 @@
+// Listening sockets: leases, clones of inherited listeners, accepting.
+
+#include <netinet/in.h>
+
+#include <cerrno>
+
+#include "runtime/impl.h"
+
+namespace ringway::runtime {
+
+namespace {
+
+steering::ListenKey key_of(const stack::Socket& s) {
+  steering::ListenKey key;
+  key.protocol =
+      s.kind == stack::SocketKind::kUdp ? steering::Protocol::kUdp : steering::Protocol::kTcp;
+  key.port = s.local.port;
+  if (!s.local.address.is_any()) {
+    key.scope = steering::Scope::kSpecific;
+    key.address = s.local.address;
+  } else if (s.domain == AF_INET) {
+    key.scope = steering::Scope::kAnyV4;
+  } else {
+    key.scope = s.v6_only != 0 ? steering::Scope::kAnyV6 : steering::Scope::kAny;
+  }
+  return key;
+}
+
+int errno_of(const base::Error& error, int otherwise) {
+  return error.os_errno != 0 ? -error.os_errno : -otherwise;
+}
+
+}  // namespace
+
+std::vector<std::pair<steering::ListenKey, std::uint8_t>> Impl::leases_of(LocalStack& local) {
+  std::vector<std::pair<steering::ListenKey, std::uint8_t>> leases;
+  Entry entry(local);
+  auto& sockets = local.state().sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    const stack::Socket& s = sockets[i];
+    if (s.kind == stack::SocketKind::kFree || s.leased == 0) continue;
+    const int flags = (s.reuse_port != 0 ? steering::kEntryReusePort : 0) |
+                      (s.listening_active != 0 ? steering::kEntryActive : 0);
+    leases.emplace_back(key_of(s), static_cast<std::uint8_t>(flags));
+  }
+  return leases;
+}
+
+int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
+  LocalStack& local = arena(s.arena);
+  steering::ListenKey key;
+  std::uint8_t flags = 0;
+  {
+    Entry entry(local);
+    stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return -EBADF;
+    if (socket->bound != 0) return -EINVAL;
+    stack::Socket wanted = *socket;
+    wanted.local = local_endpoint;
+    key = key_of(wanted);
+    if (socket->reuse_port != 0) flags |= steering::kEntryReusePort;
+  }
+  std::uint16_t port = 0;
+  {
+    const std::lock_guard guard(control_mutex_);
+    control::Client* c = client_for(local);
+    if (c == nullptr) return -ENETDOWN;
+    const auto leased = c->lease_listen(local.id, key, flags);
+    if (!leased) return errno_of(leased.error(), EADDRINUSE);
+    port = *leased;
+  }
+  Entry entry(local);
+  stack::Socket* socket = entry.find(s.index, s.generation);
+  if (socket == nullptr) return -EBADF;
+  const int result = entry.sockets().bind(s.index, {local_endpoint.address, port});
+  if (result == 0) socket->leased = 1;
+  return result;
+}
+
+int Impl::listen(SocketId s, int backlog) {
+  LocalStack& local = arena(s.arena);
+  base::Endpoint any;
+  {
+    Entry entry(local);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return -EBADF;
+    if (socket->bound != 0) return entry.sockets().listen(s.index, backlog);
+    any = socket->local;
+  }
+  const int bound = bind(s, any);
+  if (bound != 0) return bound;
+  Entry entry(local);
+  return entry.find(s.index, s.generation) != nullptr ? entry.sockets().listen(s.index, backlog)
+                                                      : -EBADF;
+}
+
+const Clone* Impl::clone_of(SocketId s) {
+  LocalStack& from = arena(s.arena);
+  if (from.own) return nullptr;
+  const std::lock_guard guard(clones_mutex_);
+  for (const auto& clone : clones_) {
+    if (clone->inherited == s) return clone.get();
+  }
+  stack::Socket original;
+  std::uint32_t backlog = 128;
+  {
+    Entry entry(from);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr || socket->kind != stack::SocketKind::kListener) return nullptr;
+    original = *socket;
+    backlog = from.state().tcp.listeners[socket->object].backlog;
+  }
+  auto mine = own();
+  if (!mine) return nullptr;
+  LocalStack& local = **mine;
+  SocketId made{0, 0, local.number};
+  {
+    Entry entry(local);
+    made.index = entry.sockets().create(original.domain, SOCK_STREAM, local.holder_bit);
+    if (made.index == 0) return nullptr;
+    stack::Socket& socket = entry.sockets().at(made.index);
+    made.generation = socket.generation;
+    socket.options = original.options;
+    socket.reuse_port = original.reuse_port;
+    socket.v6_only = original.v6_only;
+    entry.sockets().bind(made.index, original.local);
+    socket.leased = 1;
+    if (entry.sockets().listen(made.index, static_cast<int>(backlog)) != 0) return nullptr;
+  }
+  {
+    const std::lock_guard control(control_mutex_);
+    control::Client* c = client_for(from);
+    if (c == nullptr) return nullptr;
+    const steering::ListenKey key = key_of(original);
+    if (!c->clone_listen(local.id, from.id, key)) return nullptr;
+    static_cast<void>(c->listen_active(local.id, key, true));
+  }
+  clones_.push_back(std::make_unique<Clone>(Clone{s, made}));
+  return clones_.back().get();
+}
+
+void Impl::announce_active(LocalStack& local, SocketId s) {
+  steering::ListenKey key;
+  {
+    Entry entry(local);
+    stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr || socket->kind != stack::SocketKind::kListener ||
+        socket->listening_active != 0)
+      return;
+    socket->listening_active = 1;
+    key = key_of(*socket);
+  }
+  const std::lock_guard guard(control_mutex_);
+  control::Client* c = client_for(local);
+  if (c != nullptr) static_cast<void>(c->listen_active(local.id, key, true));
+}
+
+int Impl::accept_in(SocketId s, SocketId* out, base::Endpoint* peer) {
+  LocalStack& local = arena(s.arena);
+  bool announce = false;
+  int result = 0;
+  {
+    Entry entry(local);
+    stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return -EBADF;
+    announce =
+        local.own && socket->kind == stack::SocketKind::kListener && socket->listening_active == 0;
+    result = entry.sockets().accept(s.index, local.holder_bit, peer);
+    if (result == -EAGAIN && entry.turn())
+      result = entry.sockets().accept(s.index, local.holder_bit, peer);
+    if (result > 0) {
+      const auto index = static_cast<std::uint32_t>(result);
+      *out = {index, entry.sockets().at(index).generation, s.arena};
+      result = 0;
+    }
+  }
+  if (announce) announce_active(local, s);
+  return result;
+}
+
+int Impl::accept(SocketId s, SocketId* out, base::Endpoint* peer) {
+  const Clone* clone = clone_of(s);
+  if (clone != nullptr) {
+    const int result = accept_in(clone->own, out, peer);
+    if (result != -EAGAIN) return result;
+    LocalStack& from = arena(s.arena);
+    if (from.stack->has_unmapped_links()) map_missing_links(from);
+  }
+  return accept_in(s, out, peer);
+}
+
+bool Impl::release_in(LocalStack& local, SocketId s) {
+  bool leased = false;
+  steering::ListenKey key;
+  {
+    Entry entry(local);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return false;
+    leased = socket->leased != 0;
+    if (leased) key = key_of(*socket);
+    if (!entry.sockets().release(s.index, local.holder_bit, entry.now())) return false;
+  }
+  if (leased) {
+    const std::lock_guard guard(control_mutex_);
+    control::Client* c = client_for(local);
+    if (c != nullptr) static_cast<void>(c->release_listen(local.id, key));
+  }
+  return true;
+}
+
+void Impl::release(SocketId s) {
+  LocalStack& local = arena(s.arena);
+  if (!local.own) {
+    SocketId mine;
+    {
+      const std::lock_guard guard(clones_mutex_);
+      for (auto it = clones_.begin(); it != clones_.end(); ++it) {
+        if ((*it)->inherited != s) continue;
+        mine = (*it)->own;
+        clones_.erase(it);
+        break;
+      }
+    }
+    if (mine.valid()) release_in(arena(mine.arena), mine);
+  }
+  release_in(local, s);
+}
+
+}  // namespace ringway::runtime

@@ -1,0 +1,82 @@
+#include "runtime/local_stack.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <bit>
+
+#include "base/sys.h"
+
+namespace ringway::runtime {
+
+thread_local int Inside::depth = 0;
+thread_local bool Inside::deferred = false;
+std::atomic<void (*)()> Inside::hook{nullptr};
+
+void Inside::run_deferred() {
+  deferred = false;
+  if (auto* run = hook.load(std::memory_order_acquire)) run();
+}
+
+Entry::Entry(LocalStack& local) : local_(local) {
+  Inside::enter();
+  stack::StackState& state = local_.state();
+  const auto outcome = state.header.lock.lock();
+  now_ = clock_now();
+  // Other processes may hold the stack too: time never goes back within an arena.
+  if (now_.ns < static_cast<std::int64_t>(state.last_turn_ns)) {
+    now_.ns = static_cast<std::int64_t>(state.last_turn_ns);
+  }
+  if (outcome == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
+    local_.stack->poison(now_);
+}
+
+bool Entry::turn() {
+  const bool worked = local_.stack->turn(now_);
+  wake_ |= local_.sockets->drain_events();
+  return worked;
+}
+
+Entry::~Entry() {
+  stack::Stack& stack = *local_.stack;
+  if (stack.tcp().has_output()) stack.tcp().output(now_);
+  stack.flush();
+  wake_ |= local_.sockets->drain_events();
+  std::array<int, 16> bells;
+  std::size_t count = 0;
+  for (const int fd : stack.bells()) {
+    // More than fit are rung inside; they are rare, and a bell costs no more there.
+    if (count < bells.size()) {
+      bells[count++] = fd;
+    } else {
+      const std::uint64_t one = 1;
+      base::sys::write(fd, &one, sizeof one);
+    }
+  }
+  stack.bells().clear();
+  local_.state().header.lock.unlock();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t one = 1;
+    base::sys::write(bells[i], &one, sizeof one);
+  }
+  if (wake_ != 0) wake_waiters(local_, wake_);
+  Inside::leave();
+}
+
+void wake_waiters(LocalStack& local, std::uint64_t mask) {
+  const auto self = static_cast<std::uint32_t>(getpid());
+  const std::uint64_t one = 1;
+  bool others = false;
+  for (; mask != 0; mask &= mask - 1) {
+    const stack::Waiter waiter =
+        local.state().sockets.waiters[static_cast<std::size_t>(std::countr_zero(mask))];
+    if (waiter.pid == self) {
+      base::sys::write(waiter.event_fd, &one, sizeof one);
+    } else if (waiter.pid != 0) {
+      others = true;
+    }
+  }
+  if (others) base::sys::write(local.doorbell.get(), &one, sizeof one);
+}
+
+}  // namespace ringway::runtime

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "base/time.h"
+#include "base/unique_fd.h"
+#include "driver/link/link_memory.h"
+#include "runtime/clock.h"
+#include "socket/sockets.h"
+#include "stack/stack.h"
+
+namespace ringway::runtime {
+
+/// One stack as this process holds it: its own, or one inherited over fork.
+struct LocalStack {
+  std::unique_ptr<stack::Stack> stack;
+  std::unique_ptr<socket::Sockets> sockets;
+  driver::MailboxMemory mailbox;
+  base::UniqueFd mailbox_fd;
+  base::UniqueFd doorbell;    ///< eventfd that peers ring; shared by all holders
+  base::UniqueFd life_read;   ///< given to peers and daemon: hangs up when the last holder is gone
+  base::UniqueFd life_write;  ///< every holder keeps one
+  steering::StackId id;
+  std::uint32_t number = 0;  ///< SocketId::arena
+  std::uint32_t holder = 0;
+  std::uint64_t holder_bit = 0;
+  bool own = false;
+  bool joined = false;  ///< the daemon lets this process act for the stack
+
+  std::array<base::UniqueFd, stack::kMaxLinks>
+      peer_life;  ///< by link: hangs up when the peer is gone
+
+  stack::StackState& state() const { return stack->state(); }
+};
+
+/// Signals and nesting of the calling thread.
+struct Inside {
+  static thread_local int depth;
+  static thread_local bool deferred;
+  static std::atomic<void (*)()> hook;
+
+  static void enter() { ++depth; }
+  static void leave() {
+    if (--depth == 0 && deferred) [[unlikely]]
+      run_deferred();
+  }
+  static void run_deferred();
+};
+
+/// Being inside a stack: holds its lock for a scope. On leaving, what is due is sent and flushed;
+/// after the lock is released, doorbells are rung and sleeping threads woken.
+class Entry {
+ public:
+  explicit Entry(LocalStack& local);
+  ~Entry();
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+  base::Instant now() const { return now_; }
+  /// Receives what is there, and passes news on.
+  bool turn();
+  socket::Sockets& sockets() { return *local_.sockets; }
+  tcp::Tcp& tcp() { return local_.stack->tcp(); }
+  /// nullptr if the id is stale.
+  stack::Socket* find(std::uint32_t index, std::uint32_t generation) {
+    return local_.sockets->find(index, generation);
+  }
+
+ private:
+  LocalStack& local_;
+  base::Instant now_;
+  std::uint64_t wake_ = 0;
+};
+
+/// Wakes the threads of `mask` (bits of stack::Waiter).
+void wake_waiters(LocalStack& local, std::uint64_t mask);
+
+}  // namespace ringway::runtime

@@ -1,0 +1,348 @@
+// Waiting: spin while traffic flows, then sleep on the doorbell.
+
+#include <immintrin.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/sys.h"
+#include "runtime/impl.h"
+
+namespace ringway::runtime {
+
+namespace {
+
+/// How long kernel fds may go unnoticed while stack sockets are busy.
+constexpr base::Duration kKernelLook = base::Duration::microseconds(50);
+constexpr std::int64_t kShortSpinNs = 4'000;
+
+/// The eventfd on which the calling thread sleeps.
+class ThreadEvent {
+ public:
+  ~ThreadEvent() {
+    // A forked child has the parent's number, but not its thread.
+    if (pid_ != getpid()) fd_.release();
+  }
+  int fd() {
+    if (!fd_ || pid_ != getpid()) {
+      fd_ = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+      pid_ = getpid();
+    }
+    return fd_.get();
+  }
+
+ private:
+  base::UniqueFd fd_;
+  pid_t pid_ = 0;
+};
+thread_local ThreadEvent thread_event;
+
+void drain(int fd) {
+  std::uint64_t count = 0;
+  static_cast<void>(base::sys::read(fd, &count, sizeof count));
+}
+
+}  // namespace
+
+/// One wait of one thread. `Subject` says what is waited for:
+///   bool collect(Impl&)                      runs turns, gathers what is ready
+///   bool involves(std::uint32_t arena)
+///   bool ready(Entry&, std::uint32_t arena)  looks without gathering
+///   void mark(Entry&, std::uint32_t arena, std::uint64_t waiter, bool on)
+template <typename Subject>
+class Wait {
+ public:
+  Wait(Impl& impl, Subject& subject, std::span<pollfd> kernel, base::Instant deadline,
+       const sigset_t* mask)
+      : impl_(impl), subject_(subject), kernel_(kernel), deadline_(deadline), mask_(mask) {
+    arenas_ = impl.arena_count();
+  }
+
+  /// 1 when something is ready, 0 at the deadline, -EINTR.
+  int run() {
+    for (;;) {
+      if (subject_.collect(impl_)) return 1;
+      base::Instant now = clock_now();
+      if (look_at_kernel(now, true)) return 1;
+      if (now >= deadline_) return 0;
+      if (spin(now)) continue;
+      if (kernel_ready_) return 1;
+      const int slept = sleep();
+      if (slept != 0) return slept;
+    }
+  }
+
+ private:
+  bool look_at_kernel(base::Instant now, bool at_once) {
+    if (kernel_.empty() || (!at_once && now - kernel_looked_ < kKernelLook)) return false;
+    kernel_looked_ = now;
+    kernel_ready_ = base::sys::poll(kernel_.data(), kernel_.size(), 0) > 0;
+    return kernel_ready_;
+  }
+
+  std::uint32_t epoch() const {
+    std::uint32_t sum = 0;
+    for (std::uint32_t i = 0; i < arenas_; ++i) {
+      if (subject_.involves(i)) {
+        sum += std::atomic_ref(impl_.arena(i).state().event_epoch).load(std::memory_order_relaxed);
+      }
+    }
+    return sum;
+  }
+  bool input() const {
+    for (std::uint32_t i = 0; i < arenas_; ++i) {
+      if (subject_.involves(i) && impl_.arena(i).stack->has_input()) return true;
+    }
+    return false;
+  }
+  bool busy() const {
+    for (std::uint32_t i = 0; i < arenas_; ++i) {
+      if (subject_.involves(i) &&
+          std::atomic_ref(impl_.arena(i).state().busy).load(std::memory_order_relaxed) != 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// True when it is worth collecting again.
+  bool spin(base::Instant now) {
+    const std::int64_t budget = impl_.spin_ns.load(std::memory_order_relaxed);
+    const base::Instant end = std::min(deadline_, now + base::Duration::nanoseconds(budget));
+    const std::uint32_t before = epoch();
+    for (std::uint32_t round = 1; now < end; ++round) {
+      for (int i = 0; i < 32; ++i) {
+        if (input() || epoch() != before) {
+          impl_.spin_ns.store(impl_.options().spin.ns, std::memory_order_relaxed);
+          return true;
+        }
+        _mm_pause();
+      }
+      if (busy()) return true;  // something waits for room in a port
+      now = clock_now();
+      if (look_at_kernel(now, false)) return false;
+      if (round % 4 == 0) sched_yield();
+    }
+    impl_.spin_ns.store(std::max(kShortSpinNs, budget - budget / 4), std::memory_order_relaxed);
+    return false;
+  }
+
+  struct Place {
+    std::uint32_t arena = 0;
+    std::uint32_t waiter = 0;
+    bool attends = false;
+  };
+
+  /// 0: look again; -EINTR.
+  int sleep() {
+    const int event = thread_event.fd();
+    base::Instant wake_at = deadline_;
+    bool go = true;
+    place_count_ = 0;
+    for (std::uint32_t i = 0; i < arenas_ && go; ++i) {
+      if (subject_.involves(i)) go = settle(i, event, wake_at);
+    }
+    int result = 0;
+    if (go) result = sleep_in_kernel(event, wake_at);
+    for (std::uint32_t i = 0; i < place_count_; ++i) rise(places_[i]);
+    if (go) impl_.keeper().expect_absence();
+    return result;
+  }
+
+  /// Takes a place among the sleepers of an arena. False: something is ready, do not sleep.
+  bool settle(std::uint32_t number, int event, base::Instant& wake_at) {
+    LocalStack& local = impl_.arena(number);
+    Entry entry(local);
+    entry.turn();
+    if (subject_.ready(entry, number) || local.stack->has_unmapped_links() ||
+        entry.tcp().has_output())
+      return false;
+    stack::SocketTables& tables = local.state().sockets;
+    const auto waiter = static_cast<std::uint32_t>(std::countr_one(tables.waiters_in_use));
+    if (waiter == stack::kMaxWaiters) {
+      wake_at = std::min(wake_at, entry.now() + Keeper::kTick);  // no place: come back after a tick
+      return true;
+    }
+    const std::uint64_t bit = std::uint64_t{1} << waiter;
+    bool attends = false;
+    if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) == 0) {
+      if (!local.stack->prepare_sleep(*local.mailbox.get())) return false;
+      attends = true;
+      local.state().sleep_until_ns = local.stack->next_deadline().ns;
+    }
+    tables.waiters_in_use |= bit;
+    tables.waiters[waiter] = {static_cast<std::uint32_t>(getpid()), event};
+    subject_.mark(entry, number, bit, true);
+    places_[place_count_++] = {number, waiter, attends};
+    if (attends) wake_at = std::min(wake_at, local.stack->next_deadline());
+    // Another process may attend, and die without a word: see that somebody does.
+    if (!attends && !local.own)
+      wake_at = std::min(wake_at, entry.now() + base::Duration::seconds(1));
+    return true;
+  }
+
+  int sleep_in_kernel(int event, base::Instant wake_at) {
+    static thread_local std::vector<pollfd> fds;
+    fds.clear();
+    fds.push_back({event, POLLIN, 0});
+    for (std::uint32_t i = 0; i < place_count_; ++i) {
+      if (places_[i].attends)
+        fds.push_back({impl_.arena(places_[i].arena).doorbell.get(), POLLIN, 0});
+    }
+    const std::size_t own = fds.size();
+    fds.insert(fds.end(), kernel_.begin(), kernel_.end());
+    timespec room{};
+    const timespec* timeout = until(wake_at, clock_now(), room);
+    const int n =
+        base::sys::ppoll(fds.data(), fds.size(), timeout != nullptr ? &room : nullptr, mask_);
+    if (n < 0) return errno == EINTR ? -EINTR : -errno;
+    for (std::size_t i = 0; i < own; ++i) {
+      if (fds[i].revents != 0) drain(fds[i].fd);
+    }
+    for (std::size_t i = 0; i < kernel_.size(); ++i) kernel_[i].revents = fds[own + i].revents;
+    return 0;
+  }
+
+  void rise(const Place& place) {
+    LocalStack& local = impl_.arena(place.arena);
+    Entry entry(local);
+    stack::SocketTables& tables = local.state().sockets;
+    const std::uint64_t bit = std::uint64_t{1} << place.waiter;
+    subject_.mark(entry, place.arena, bit, false);
+    tables.waiters_in_use &= ~bit;
+    tables.waiters[place.waiter] = {};
+    if (place.attends) local.stack->wake(*local.mailbox.get());
+  }
+
+  Impl& impl_;
+  Subject& subject_;
+  std::span<pollfd> kernel_;
+  base::Instant deadline_;
+  const sigset_t* mask_;
+  std::uint32_t arenas_ = 0;
+  base::Instant kernel_looked_{0};
+  bool kernel_ready_ = false;
+  std::array<Place, Impl::kMaxArenas> places_{};
+  std::uint32_t place_count_ = 0;
+};
+
+namespace {
+
+/// Waits for single sockets.
+class ItemsSubject {
+ public:
+  explicit ItemsSubject(std::span<WaitItem> items, Impl& impl) : items_(items) {
+    for (WaitItem& item : items_) {
+      arenas_ |= 1U << item.socket.arena;
+      const Clone* clone = impl.clone_of(item.socket);
+      if (clone != nullptr) arenas_ |= 1U << clone->own.arena;
+    }
+  }
+  bool involves(std::uint32_t arena) const { return (arenas_ >> arena & 1U) != 0; }
+
+  bool collect(Impl& impl) {
+    bool any = false;
+    for (WaitItem& item : items_) item.revents = 0;
+    for (std::uint32_t a = 0; a < impl.arena_count(); ++a) {
+      if (!involves(a)) continue;
+      LocalStack& local = impl.arena(a);
+      if (local.stack->has_unmapped_links()) [[unlikely]]
+        impl.map_missing_links(local);
+      Entry entry(local);
+      entry.turn();
+      for (WaitItem& item : items_) {
+        item.revents |= look(impl, entry, item, a);
+        any = any || item.revents != 0;
+      }
+    }
+    return any;
+  }
+  bool ready(Entry& entry, std::uint32_t arena) {
+    return std::any_of(items_.begin(), items_.end(),
+                       [&](WaitItem& item) { return look(*impl_of_, entry, item, arena) != 0; });
+  }
+  void mark(Entry& entry, std::uint32_t arena, std::uint64_t waiter, bool on) {
+    for (const WaitItem& item : items_) {
+      for (const SocketId& id : {item.socket, clone_id(*impl_of_, item.socket)}) {
+        if (!id.valid() || id.arena != arena) continue;
+        stack::Socket* socket = entry.find(id.index, id.generation);
+        if (socket == nullptr) continue;
+        socket->waiters = on ? socket->waiters | waiter : socket->waiters & ~waiter;
+      }
+    }
+  }
+  void set_impl(Impl& impl) { impl_of_ = &impl; }
+
+ private:
+  static SocketId clone_id(Impl& impl, SocketId s) {
+    const Clone* clone = impl.clone_of(s);
+    return clone != nullptr ? clone->own : SocketId{};
+  }
+  static std::uint32_t look(Impl& impl, Entry& entry, const WaitItem& item, std::uint32_t arena) {
+    std::uint32_t bits = 0;
+    for (const SocketId& id : {item.socket, clone_id(impl, item.socket)}) {
+      if (!id.valid() || id.arena != arena) continue;
+      if (entry.find(id.index, id.generation) == nullptr) return EPOLLNVAL_;
+      bits |= entry.sockets().readiness(id.index) & (item.events | EPOLLERR | EPOLLHUP);
+    }
+    return bits;
+  }
+  static constexpr std::uint32_t EPOLLNVAL_ = POLLNVAL;
+
+  std::span<WaitItem> items_;
+  std::uint32_t arenas_ = 0;
+  Impl* impl_of_ = nullptr;
+};
+
+/// Waits for ready events of a set.
+class SetSubject {
+ public:
+  SetSubject(SetId set, SetParts& parts, std::span<epoll_event> out)
+      : set_(set), parts_(parts), out_(out) {}
+
+  bool involves(std::uint32_t arena) const { return parts_.set[arena] != 0; }
+  bool collect(Impl& impl) {
+    count_ = impl.set_collect(set_, out_);
+    return count_ != 0;
+  }
+  bool ready(Entry& entry, std::uint32_t arena) {
+    auto& sockets = entry.sockets();
+    return sockets.sets().any_ready(parts_.set[arena],
+                                    [&sockets](std::uint32_t s) { return sockets.readiness(s); });
+  }
+  void mark(Entry& entry, std::uint32_t arena, std::uint64_t waiter, bool on) {
+    entry.sockets().sets().mark_waiter(parts_.set[arena], waiter, on);
+  }
+  int count() const { return count_; }
+
+ private:
+  SetId set_;
+  SetParts& parts_;
+  std::span<epoll_event> out_;
+  int count_ = 0;
+};
+
+}  // namespace
+
+int Impl::wait(std::span<WaitItem> items, std::span<pollfd> kernel, base::Instant deadline,
+               const sigset_t* mask) {
+  ItemsSubject subject(items, *this);
+  subject.set_impl(*this);
+  const int result = Wait<ItemsSubject>(*this, subject, kernel, deadline, mask).run();
+  if (result < 0) return result;
+  int ready = 0;
+  for (const WaitItem& item : items) ready += item.revents != 0 ? 1 : 0;
+  for (const pollfd& fd : kernel) ready += fd.revents != 0 ? 1 : 0;
+  return ready;
+}
+
+int Impl::set_wait(SetId set, std::span<epoll_event> out, std::span<pollfd> kernel,
+                   base::Instant deadline, const sigset_t* mask) {
+  SetSubject subject(set, sets_[set.value], out);
+  const int result = Wait<SetSubject>(*this, subject, kernel, deadline, mask).run();
+  return result < 0 ? result : subject.count();
+}
+
+}  // namespace ringway::runtime
