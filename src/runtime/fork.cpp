@@ -26,9 +26,10 @@ void copy_holds(stack::StackState& state, std::uint64_t from, std::uint64_t to) 
 }  // namespace
 
 void Impl::before_fork() {
+  // The order of all locks of a process: clones, setup, control, sets, then arenas by number.
+  clones_mutex_.lock();
   setup_mutex_.lock();
   control_mutex_.lock();
-  clones_mutex_.lock();
   sets_mutex_.lock();
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
@@ -64,9 +65,9 @@ void Impl::after_fork_parent(pid_t child) {
     Inside::leave();
   }
   sets_mutex_.unlock();
-  clones_mutex_.unlock();
   control_mutex_.unlock();
   setup_mutex_.unlock();
+  clones_mutex_.unlock();
   if (child > 0 && arena_count() != 0) {
     base::UniqueFd pidfd = high_fd(base::UniqueFd(base::sys::pidfd_open(child, 0)));
     if (pidfd) {

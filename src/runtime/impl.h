@@ -71,6 +71,7 @@ class Impl {
   int accept(SocketId s, SocketId* out, base::Endpoint* peer);
   /// The clone of an inherited listener; made on first use. nullptr: not an inherited listener.
   const Clone* clone_of(SocketId s);
+  const Clone* find_clone(SocketId s);
   void announce_active(LocalStack& local, SocketId s);
   void release(SocketId s);
 
@@ -121,7 +122,8 @@ class Impl {
   LocalStack* find_arena(steering::StackId id);
   std::uint16_t lease_ports(LocalStack& local, const base::IpAddress& from,
                             const base::Endpoint& to);
-  int listen_here(LocalStack& local, SocketId s, int backlog);
+  const Clone* find_clone_locked(SocketId s) const;
+  const Clone* make_clone(SocketId s);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
   bool release_in(LocalStack& local, SocketId s);
 

@@ -1,6 +1,8 @@
 #include "runtime/keeper.h"
 
 #include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -94,13 +94,28 @@ int Impl::listen(SocketId s, int backlog) {
                                                       : -EBADF;
 }
 
-const Clone* Impl::clone_of(SocketId s) {
-  LocalStack& from = arena(s.arena);
-  if (from.own) return nullptr;
+const Clone* Impl::find_clone(SocketId s) {
+  if (arena(s.arena).own) return nullptr;
   const std::lock_guard guard(clones_mutex_);
+  return find_clone_locked(s);
+}
+
+const Clone* Impl::find_clone_locked(SocketId s) const {
   for (const auto& clone : clones_) {
     if (clone->inherited == s) return clone.get();
   }
+  return nullptr;
+}
+
+const Clone* Impl::clone_of(SocketId s) {
+  if (arena(s.arena).own) return nullptr;
+  const std::lock_guard guard(clones_mutex_);
+  const Clone* known = find_clone_locked(s);
+  return known != nullptr ? known : make_clone(s);
+}
+
+const Clone* Impl::make_clone(SocketId s) {
+  LocalStack& from = arena(s.arena);
   stack::Socket original;
   std::uint32_t backlog = 128;
   {

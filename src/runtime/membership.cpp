@@ -1,5 +1,6 @@
 // Joining the network and leaving it.
 
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -33,13 +33,10 @@ void Impl::set_destroy(SetId set) {
 
 int Impl::set_control(SetId set, int op, SocketId s, int tag, const epoll_event& event) {
   LocalStack& local = arena(s.arena);
-  const Clone* clone = op == EPOLL_CTL_DEL ? nullptr : clone_of(s);
+  const Clone* clone = op == EPOLL_CTL_DEL ? find_clone(s) : clone_of(s);
   if (clone != nullptr) {
     const int result = set_control(set, op, clone->own, tag, event);
-    if (result != 0 && result != -EEXIST) return result;
-  } else if (op == EPOLL_CTL_DEL && !local.own) {
-    const Clone* existing = clone_of(s);
-    if (existing != nullptr) set_control(set, op, existing->own, tag, event);
+    if (result != 0) return result;
   }
   bool announce = false;
   int result = 0;

@@ -2,6 +2,7 @@
 
 #include <immintrin.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -230,14 +231,14 @@ class Wait {
 
 namespace {
 
-/// Waits for single sockets.
+/// Waits for single sockets; an inherited listener counts with its clone.
 class ItemsSubject {
  public:
-  explicit ItemsSubject(std::span<WaitItem> items, Impl& impl) : items_(items) {
-    for (WaitItem& item : items_) {
-      arenas_ |= 1U << item.socket.arena;
-      const Clone* clone = impl.clone_of(item.socket);
-      if (clone != nullptr) arenas_ |= 1U << clone->own.arena;
+  ItemsSubject(std::span<WaitItem> items, Impl& impl) : items_(items) {
+    for (std::uint32_t i = 0; i < items.size(); ++i) {
+      involve(items[i].socket, i);
+      const Clone* clone = impl.clone_of(items[i].socket);
+      if (clone != nullptr) involve(clone->own, i);
     }
   }
   bool involves(std::uint32_t arena) const { return (arenas_ >> arena & 1U) != 0; }
@@ -252,48 +253,69 @@ class ItemsSubject {
         impl.map_missing_links(local);
       Entry entry(local);
       entry.turn();
-      for (WaitItem& item : items_) {
-        item.revents |= look(impl, entry, item, a);
+      for (const Member& member : members_) {
+        if (member.id.arena != a) continue;
+        WaitItem& item = items_[member.item];
+        item.revents |= look(entry, member);
         any = any || item.revents != 0;
       }
     }
     return any;
   }
   bool ready(Entry& entry, std::uint32_t arena) {
-    return std::any_of(items_.begin(), items_.end(),
-                       [&](WaitItem& item) { return look(*impl_of_, entry, item, arena) != 0; });
+    return std::any_of(members_.begin(), members_.end(), [&](const Member& member) {
+      return member.id.arena == arena && look(entry, member) != 0;
+    });
   }
   void mark(Entry& entry, std::uint32_t arena, std::uint64_t waiter, bool on) {
-    for (const WaitItem& item : items_) {
-      for (const SocketId& id : {item.socket, clone_id(*impl_of_, item.socket)}) {
-        if (!id.valid() || id.arena != arena) continue;
-        stack::Socket* socket = entry.find(id.index, id.generation);
-        if (socket == nullptr) continue;
-        socket->waiters = on ? socket->waiters | waiter : socket->waiters & ~waiter;
-      }
+    for (const Member& member : members_) {
+      if (member.id.arena != arena) continue;
+      stack::Socket* socket = entry.find(member.id.index, member.id.generation);
+      if (socket == nullptr) continue;
+      socket->waiters = on ? socket->waiters | waiter : socket->waiters & ~waiter;
     }
   }
-  void set_impl(Impl& impl) { impl_of_ = &impl; }
 
  private:
-  static SocketId clone_id(Impl& impl, SocketId s) {
-    const Clone* clone = impl.clone_of(s);
-    return clone != nullptr ? clone->own : SocketId{};
-  }
-  static std::uint32_t look(Impl& impl, Entry& entry, const WaitItem& item, std::uint32_t arena) {
-    std::uint32_t bits = 0;
-    for (const SocketId& id : {item.socket, clone_id(impl, item.socket)}) {
-      if (!id.valid() || id.arena != arena) continue;
-      if (entry.find(id.index, id.generation) == nullptr) return EPOLLNVAL_;
-      bits |= entry.sockets().readiness(id.index) & (item.events | EPOLLERR | EPOLLHUP);
+  struct Member {
+    SocketId id;
+    std::uint32_t item;
+  };
+
+  /// Short lists live here, long ones (poll of hundreds) on the heap.
+  class Members {
+   public:
+    void push_back(const Member& m) {
+      if (count_ < few_.size()) {
+        few_[count_++] = m;
+        return;
+      }
+      if (many_.empty()) many_.assign(few_.begin(), few_.end());
+      many_.push_back(m);
+      ++count_;
     }
-    return bits;
+    const Member* begin() const { return many_.empty() ? few_.data() : many_.data(); }
+    const Member* end() const { return begin() + count_; }
+
+   private:
+    std::array<Member, 4> few_{};
+    std::vector<Member> many_;
+    std::size_t count_ = 0;
+  };
+
+  void involve(const SocketId& id, std::uint32_t item) {
+    arenas_ |= 1U << id.arena;
+    members_.push_back({id, item});
   }
-  static constexpr std::uint32_t EPOLLNVAL_ = POLLNVAL;
+  std::uint32_t look(Entry& entry, const Member& member) {
+    if (entry.find(member.id.index, member.id.generation) == nullptr) return POLLNVAL;
+    return entry.sockets().readiness(member.id.index) &
+           (items_[member.item].events | EPOLLERR | EPOLLHUP);
+  }
 
   std::span<WaitItem> items_;
   std::uint32_t arenas_ = 0;
-  Impl* impl_of_ = nullptr;
+  Members members_;
 };
 
 /// Waits for ready events of a set.
@@ -329,7 +351,6 @@ class SetSubject {
 int Impl::wait(std::span<WaitItem> items, std::span<pollfd> kernel, base::Instant deadline,
                const sigset_t* mask) {
   ItemsSubject subject(items, *this);
-  subject.set_impl(*this);
   const int result = Wait<ItemsSubject>(*this, subject, kernel, deadline, mask).run();
   if (result < 0) return result;
   int ready = 0;
