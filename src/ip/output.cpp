@@ -68,8 +68,10 @@ bool Ip::send_fragments(port::Path& path, std::uint8_t protocol, std::span<const
                         port::TxBatch& out) {
   const std::uint32_t extension = path.is_v6 != 0 ? wire::Ipv6FragmentHeader::kSize : 0;
   const std::uint32_t header = path.header_length + extension;
-  const std::uint32_t most =
-      (path.mtu - (path.header_length - path.l3_offset) - extension) & ~std::uint32_t{7};
+  // A frame's length has 16 bits, whatever the MTU.
+  const std::uint32_t frame =
+      std::min({path.l3_offset + std::uint32_t{path.mtu}, path.max_frame, std::uint32_t{0xffff}});
+  const std::uint32_t most = (frame - header) & ~std::uint32_t{7};
   Fragment f;
   f.id = path.ip_id++;
   for (std::uint32_t offset = 0; offset < l4.size(); offset += f.length) {
