@@ -48,22 +48,20 @@ enum Flag : std::uint32_t {
   kSackOk = 1U << 12,
   kScaleOk = 1U << 13,
   // The user's side.
-  kOrphan = 1U << 14,          ///< the user has closed it: nobody reads any more
-  kPassive = 1U << 15,         ///< came from a listener
-  kUnaccepted = 1U << 16,      ///< in a listener's queue
-  kWantWrite = 1U << 17,       ///< send() took less than asked: tell when there is room
-  kReadShut = 1U << 18,        ///< shutdown(SHUT_RD)
-  kFinSent = 1U << 19,         ///< our FIN is part of what lies below snd.nxt
-  kFinReceived = 1U << 20,     ///< the peer's FIN was in order
-  kPushAll = 1U << 21,         ///< send the rest of `tx` although it is less than a segment
-  kNoDelay = 1U << 22,         ///< copy of Options::no_delay
-  kCork = 1U << 23,            ///< copy of Options::cork
-  kSendMore = 1U << 24,        ///< the last send() announced more (MSG_MORE)
-  kTimestampValid = 1U << 25,  ///< rtt_seq and rtt_start are a running measurement
-  kQuickAck = 1U << 26,        ///< ACK at once: a stream starts or is out of order
-  kRetransmitted = 1U << 27,   ///< something between snd.una and snd.nxt was sent twice (Karn)
-  kPmtuProbe = 1U << 28,       ///< spare
-  kResetReceived = 1U << 29,
+  kOrphan = 1U << 14,         ///< the user has closed it: nobody reads any more
+  kPassive = 1U << 15,        ///< came from a listener
+  kUnaccepted = 1U << 16,     ///< in a listener's queue
+  kWantWrite = 1U << 17,      ///< send() took less than asked: tell when there is room
+  kReadShut = 1U << 18,       ///< shutdown(SHUT_RD)
+  kFinSent = 1U << 19,        ///< our FIN is part of what lies below snd.nxt
+  kFinReceived = 1U << 20,    ///< the peer's FIN was in order
+  kPushAll = 1U << 21,        ///< send the rest of `tx` although it is less than a segment
+  kNoDelay = 1U << 22,        ///< copy of Options::no_delay
+  kCork = 1U << 23,           ///< copy of Options::cork
+  kSendMore = 1U << 24,       ///< the last send() announced more (MSG_MORE)
+  kRttTimed = 1U << 25,       ///< rtt_seq and rtt_start are a running measurement
+  kQuickAck = 1U << 26,       ///< ACK at once: a stream starts or is out of order
+  kRetransmitted = 1U << 27,  ///< something between snd.una and snd.nxt was sent twice (Karn)
 };
 constexpr std::uint32_t kOutputDue =
     kAckDue | kWindowDue | kResetDue | kSynDue | kFinDue | kProbeDue;
@@ -84,8 +82,6 @@ struct SendSequence {
   base::SeqNum una;
   base::SeqNum nxt;
   std::uint32_t wnd;  ///< as the peer offered it last, scaled: may be used up to una + wnd
-  base::SeqNum wl1;
-  base::SeqNum wl2;
 };
 
 /// RCV.* of RFC 9293, 3.3.1. The window is `adv - nxt`: the right edge never moves back.
@@ -124,27 +120,29 @@ struct alignas(64) Connection {
   std::uint16_t remote_port;
   std::uint32_t local_tail;  ///< last four bytes of the address as they lie: all of an IPv4 one
   std::uint32_t remote_tail;
+  std::uint16_t predict;  ///< bytes 12 and 13 of a header that the fast path takes; 0: none
+  std::uint16_t mss;      ///< payload of a full segment to the peer, options deducted
+  std::uint32_t max_wnd;  ///< largest window the peer ever offered
   SendSequence snd;
   ReceiveSequence rcv;
   mem::ByteQueue rx;  ///< in order, not yet read
 
   // --- line 1 ---
-  mem::ByteQueue tx;                 ///< from snd.una on: not yet acknowledged, or not yet sent
-  std::uint32_t snd_buffer;          ///< limit of tx.bytes
-  std::uint32_t rcv_buffer;          ///< limit of rx.bytes and what the window still allows
-  std::uint32_t window_step;         ///< the right edge moves by at least this much
-  std::uint16_t mss;                 ///< payload of a full segment to the peer, options deducted
-  std::uint16_t rcv_mss;             ///< largest segment seen from the peer
-  std::uint32_t max_wnd;             ///< largest window the peer ever offered
-  std::uint32_t dirty_next;          ///< list of output that is due, or of blocked ones
-  std::uint32_t event_next;          ///< list of news for the front end
-  std::uint32_t events;              ///< readiness bits that are news
-  std::uint16_t error;               ///< errno for the user (SO_ERROR), cleared by error()
-  std::uint16_t unacked_bytes_hint;  ///< spare
-  std::uint32_t ts_recent;           ///< RFC 7323, 4.3
-  std::uint32_t ts_offset;           ///< added to the clock in what we send
-  std::uint32_t acked_to;            ///< RCV.NXT of the last ACK sent (Last.ACK.sent)
-  std::uint32_t socket;              ///< the stack's socket; 0: none
+  mem::ByteQueue tx;          ///< from snd.una on: not yet acknowledged, or not yet sent
+  std::uint32_t snd_buffer;   ///< limit of tx.bytes
+  std::uint32_t rcv_buffer;   ///< limit of rx.bytes and what the window still allows
+  std::uint32_t window_step;  ///< the right edge moves by at least this much
+  base::SeqNum wl1;           ///< SND.WL1
+  base::SeqNum wl2;           ///< SND.WL2
+  std::uint16_t rcv_mss;      ///< largest segment seen from the peer
+  std::uint16_t error;        ///< errno for the user (SO_ERROR), cleared by error()
+  std::uint32_t dirty_next;   ///< list of output that is due, or of blocked ones
+  std::uint32_t event_next;   ///< list of news for the front end
+  std::uint32_t events;       ///< readiness bits that are news
+  std::uint32_t ts_recent;    ///< RFC 7323, 4.3
+  std::uint32_t ts_offset;    ///< added to the clock in what we send
+  std::uint32_t acked_to;     ///< RCV.NXT of the last ACK sent (Last.ACK.sent)
+  std::uint32_t socket;       ///< the stack's socket; 0: none
 
   // --- line 2 ---
   base::IpAddress local;
@@ -207,7 +205,7 @@ struct alignas(64) Connection {
   std::uint32_t reserved;
 };
 static_assert(sizeof(Connection) <= 512);
-static_assert(offsetof(Connection, tx) == 64);
+static_assert(sizeof(SendSequence) == 12 && offsetof(Connection, tx) == 64);
 static_assert(offsetof(Connection, local) == 128);
 static_assert(std::is_trivially_copyable_v<Connection> && std::is_standard_layout_v<Connection>);
 

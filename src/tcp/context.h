@@ -29,9 +29,9 @@ struct Context {
   port::Path& path(const Connection& c) const { return paths.path(c.path); }
   void count(Counter counter, std::uint64_t n = 1) const { s->counters.add(counter, n); }
 
-  /// Has output() look at the connection this turn.
+  /// Has output() look at the connection this turn. A blocked one is looked at anyway.
   void mark_dirty(std::uint32_t index, Connection& c) const {
-    if ((c.flags & kInDirtyList) != 0) return;
+    if ((c.flags & (kInDirtyList | kInBlockedList)) != 0) return;
     c.flags |= kInDirtyList;
     c.dirty_next = 0;
     if (s->dirty.tail != 0) {

@@ -21,7 +21,7 @@ struct Segment {
 /// What user calls that move bytes return.
 struct Io {
   std::uint32_t bytes = 0;
-  std::int32_t error = 0;  ///< errno; 0 with 0 bytes: nothing now (or end of stream: see recv)
+  std::int32_t error = 0;  ///< errno; EAGAIN: nothing now
 };
 
 /// A new connection or listener, or an errno.

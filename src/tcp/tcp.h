@@ -65,12 +65,12 @@ class Tcp {
 
   // --- data (send.cpp, receive.cpp) ---
 
-  /// Sends or queues bytes, as many as there is room for. 0 bytes and no error: no room, and an
-  /// EPOLLOUT event will tell. `more`: more follows soon (MSG_MORE).
-  /// Errors: EPIPE, ENOTCONN, or what killed the connection.
+  /// Sends or queues bytes, as many as there is room for; when it takes less than was given, an
+  /// EPOLLOUT event will tell when there is room again. `more`: more follows soon (MSG_MORE).
+  /// Errors: EAGAIN (no room, or not established yet), EPIPE, ENOTCONN, what killed the connection.
   Io send(std::uint32_t connection, std::span<const iovec> from, bool more, base::Instant now);
-  /// Takes received bytes. 0 bytes and no error: nothing there if readiness() lacks EPOLLRDHUP,
-  /// else the end of the stream.
+  /// Takes received bytes. 0 bytes and no error: the end of the stream (or nothing was asked for).
+  /// Errors: EAGAIN (nothing there yet), ENOTCONN, what killed the connection.
   Io recv(std::uint32_t connection, std::span<const iovec> to, bool peek, base::Instant now);
   /// The next received piece without a copy: valid until return_loan(). Length 0: nothing there.
   struct Loan {
@@ -137,7 +137,8 @@ class Tcp {
 
   // --- the turn (output.cpp, timers.cpp) ---
 
-  /// Sends what is due, as far as there is room. Once a turn, before the flush.
+  /// Sends what is due, as far as there is room. Once a turn, before the flush. What found no room
+  /// is tried again once its port's TxBatch is no longer starved(): call take_room() before.
   void output(base::Instant now);
   /// Runs timers that are due.
   void on_timers(base::Instant now);
