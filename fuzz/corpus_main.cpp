@@ -1,6 +1,7 @@
 // Runs a fuzz target on every file that is named, or lies in a folder that is named, and on seeded
 // random mutations of it: the fuzz targets as ordinary tests, with any compiler.
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -23,10 +24,24 @@ using Input = std::vector<std::uint8_t>;
 constexpr int kMutationsPerInput = 2000;
 constexpr std::size_t kMaxInput = 65'536;
 
+const Input* running = nullptr;
+
+// Leaves the input that a property failed on, so that it can be looked at and kept.
+void save_running(int) {
+  constexpr char kName[] = "fuzz-found.bin";
+  std::FILE* file = running != nullptr ? std::fopen(kName, "wb") : nullptr;
+  if (file == nullptr) return;
+  std::fwrite(running->data(), 1, running->size(), file);
+  std::fclose(file);
+  std::fprintf(stderr, "the input that failed is in %s\n", kName);
+}
+
 // A copy of exactly this size, so that the sanitizer sees a read past the end.
 void run(const Input& input) {
   const Input copy(input.begin(), input.end());
+  running = &copy;
   LLVMFuzzerTestOneInput(copy.data(), copy.size());
+  running = nullptr;
 }
 
 void mutate_once(Input& input, ringway::base::Random& random) {
@@ -86,6 +101,7 @@ bool run_file(const std::filesystem::path& path) {
 
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
+  std::signal(SIGABRT, save_running);
   std::size_t count = 0;
   bool ok = true;
   for (int i = 1; i < argc; ++i) {
