@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "control/client/connect.h"
 #include "control/client/exchange.h"
+#include "control/proto/stacks.h"
 #include "steering/table.h"
 
 namespace ringway::control {

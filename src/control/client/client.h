@@ -10,8 +10,9 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "control/proto/admin.h"
 #include "control/proto/channel.h"
+#include "control/proto/links.h"
+#include "control/proto/message.h"
 #include "steering/layout.h"
 #include "steering/table_writer.h"
 

@@ -8,6 +8,7 @@
 
 #include "base/sys.h"
 #include "control/proto/runtime_dir.h"
+#include "control/proto/stacks.h"
 #include "mem/arena.h"
 #include "steering/table.h"
 

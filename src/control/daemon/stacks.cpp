@@ -121,12 +121,9 @@ void add_link_arguments(std::vector<std::string>& arguments, std::vector<int>& f
   }
 }
 
-[[noreturn]] void become_reaper(std::vector<std::string>& arguments, const std::vector<int>& fds) {
-  std::vector<char*> argv;
-  for (auto& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
+[[noreturn]] void become_reaper(char* const* argv, const std::vector<int>& fds) {
   for (const int fd : fds) base::sys::fcntl(fd, F_SETFD, 0);
-  ::execv(argv[0], argv.data());
+  ::execv(argv[0], argv);
   ::_exit(127);
 }
 
@@ -155,8 +152,11 @@ bool State::start_reaper(Network& network, StackId id) {
                                      "--doorbell",
                                      std::to_string(fds[3])};
   add_link_arguments(arguments, fds, network, id);
+  std::vector<char*> argv;
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
   const pid_t child = ::fork();
-  if (child == 0) become_reaper(arguments, fds);
+  if (child == 0) become_reaper(argv.data(), fds);
   if (child < 0) {
     log_->error("stack {}.{} died; its reaper cannot be started", id.index, id.generation);
     return false;

@@ -12,6 +12,7 @@
 #include "control/daemon/network.h"
 #include "control/daemon/session.h"
 #include "control/proto/channel.h"
+#include "control/proto/links.h"
 
 namespace ringway::control::daemon {
 

@@ -14,8 +14,11 @@
 #include "base/unique_fd.h"
 #include "control/client/admin.h"
 #include "control/client/client.h"
+#include "control/client/exchange.h"
 #include "control/daemon/daemon.h"
+#include "control/proto/stacks.h"
 #include "mem/arena.h"
+#include "steering/table.h"
 
 // What the tests of the control plane share: a directory, a daemon in a thread, stacks made of
 // empty memory.
@@ -108,8 +111,9 @@ std::optional<Kind> await(Client& client) {
   return std::nullopt;
 }
 
+/// Waits until the other side has closed, whatever is still to be read.
 inline bool hangs_up(int fd) {
-  pollfd waited{fd, POLLIN, 0};
+  pollfd waited{fd, 0, 0};
   return base::sys::poll(&waited, 1, 10'000) == 1 && (waited.revents & POLLHUP) != 0;
 }
 

@@ -5,6 +5,8 @@
 
 #include "base/sys.h"
 #include "control/proto/admin.h"
+#include "control/proto/links.h"
+#include "control/proto/stacks.h"
 
 namespace ringway::control::proto {
 
