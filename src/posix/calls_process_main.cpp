@@ -17,8 +17,6 @@ using namespace ringway::posix;
 
 namespace {
 
-const char* search_path() { return getenv("PATH"); }
-
 /// The arguments of an execl(): up to and with the closing null.
 std::vector<char*> collect(const char* first, va_list list) {
   std::vector<char*> arguments{const_cast<char*>(first)};
@@ -66,8 +64,7 @@ void _exit(int status) { end_process(status); }
 void _Exit(int status) noexcept { end_process(status); }
 
 int execve(const char* file, char* const arguments[], char* const environment[]) noexcept {
-  prepare_exec(file, false, nullptr);
-  return libc::execve(file, arguments, environment);
+  return replace_process([&] { return libc::execve(file, arguments, environment); });
 }
 
 int execv(const char* file, char* const arguments[]) noexcept {
@@ -75,8 +72,7 @@ int execv(const char* file, char* const arguments[]) noexcept {
 }
 
 int execvpe(const char* file, char* const arguments[], char* const environment[]) noexcept {
-  prepare_exec(file, true, search_path());
-  return libc::execvpe(file, arguments, environment);
+  return replace_process([&] { return libc::execvpe(file, arguments, environment); });
 }
 
 int execvp(const char* file, char* const arguments[]) noexcept {
@@ -109,8 +105,7 @@ int execle(const char* file, const char* first, ...) noexcept {
 }
 
 int fexecve(int fd, char* const arguments[], char* const environment[]) noexcept {
-  leave_network();
-  return libc::fexecve(fd, arguments, environment);
+  return replace_process([&] { return libc::fexecve(fd, arguments, environment); });
 }
 
 int sigaction(int number, const struct sigaction* now, struct sigaction* before) noexcept {

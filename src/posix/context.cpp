@@ -147,7 +147,7 @@ pid_t fork_process() {
   if (child == 0) {
     joined->after_fork_child();
   } else {
-    joined->after_fork_parent(child > 0);
+    joined->after_fork_parent(child);
   }
   return child;
 }

@@ -27,7 +27,7 @@ int new_placeholder(bool close_on_exec);
 /// True for descriptors of the runtime and the shim, which programs must not close or replace.
 bool is_internal(int fd);
 
-/// Gives everything back: at the end of the process and before another program takes its place.
+/// Gives everything back, at the end of the process.
 /// From here on all fds are libc's.
 void leave_network();
 

@@ -1,11 +1,22 @@
 #pragma once
 
+#include "posix/context.h"
+
 /// The ends of a process image: exec and exit.
 namespace ringway::posix {
 
-/// Before a call of the exec family. If `file` can be run, the network is left: stack sockets do
-/// not go over exec. `search`: as execvp.
-void prepare_exec(const char* file, bool search, const char* path);
+/// Another program takes this one's place: stack sockets do not go over exec, and this process
+/// gives them up for as long as `execute` runs; it only returns when it has failed.
+template <typename F>
+int replace_process(F execute) {
+  runtime::Runtime* joined = network();
+  if (joined == nullptr) return execute();
+  joined->before_exec();
+  const int outcome = execute();
+  const KeepErrno keep;
+  joined->after_failed_exec();
+  return outcome;
+}
 
 /// daemon(3) over the shim's fork. 0 or -errno.
 int detach(bool keep_directory, bool keep_streams);

@@ -96,7 +96,7 @@ int poll_all(std::vector<pollfd>& all, base::Instant now, base::Instant deadline
 
 }  // namespace
 
-class Runtime::Impl {};
+class Impl {};
 
 Runtime::Runtime(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Runtime::~Runtime() = default;
@@ -264,8 +264,10 @@ bool Runtime::set_ready(SetId set) {
 }
 
 void Runtime::before_fork() { g_mutex.lock(); }
-void Runtime::after_fork_parent(bool) { g_mutex.unlock(); }
+void Runtime::after_fork_parent(pid_t) { g_mutex.unlock(); }
 void Runtime::after_fork_child() { g_mutex.unlock(); }
+void Runtime::before_exec() {}
+void Runtime::after_failed_exec() {}
 void Runtime::leave() {}
 bool Runtime::inside() { return false; }
 void Runtime::set_deferred_signal_hook(void (*)()) {}
