@@ -1,4 +1,4 @@
-// Active opens: whom an address and port belong to, and by which link.
+// Active opens and datagrams: whom an address and port belong to, and by which link.
 
 #include <cerrno>
 
@@ -8,71 +8,81 @@ namespace ringway::runtime {
 
 namespace {
 
-/// The source address for a destination: loopback from loopback, one's own address from itself,
-/// else the host's.
+/// The source address for a destination: loopback from loopback, else the host's.
 base::IpAddress source_for(const LocalStack& local, const base::IpAddress& to) {
   if (to.is_loopback()) return to.is_v4() ? base::IpAddress::loopback_v4() : to;
   return to.is_v4() ? local.state().address_v4 : local.state().address_v6;
 }
 
+/// Linux: the any address as a destination means this machine.
+base::Endpoint destination(const base::Endpoint& remote) {
+  if (!remote.address.is_any()) return remote;
+  return {remote.address.is_v4() ? base::IpAddress::loopback_v4() : base::IpAddress::loopback_v6(),
+          remote.port};
+}
+
 }  // namespace
 
-std::uint16_t Impl::lease_ports(LocalStack& local, const base::IpAddress& from,
-                                const base::Endpoint& to) {
+std::uint16_t Impl::lease_ports(LocalStack& local, steering::Protocol protocol,
+                                const base::IpAddress& from, const base::Endpoint& to) {
   {
     Entry entry(local);
-    const std::uint16_t port = local.stack->choose_port(steering::Protocol::kTcp, from, to);
+    const std::uint16_t port = local.stack->choose_port(protocol, from, to);
     if (port != 0) return port;
   }
   const std::lock_guard guard(control_mutex_);
   control::Client* c = client_for(local);
   if (c == nullptr) return 0;
-  const auto block = c->lease_ephemeral(local.id, steering::Protocol::kTcp);
+  const auto block = c->lease_ephemeral(local.id, protocol);
   if (!block) return 0;
   Entry entry(local);
-  local.stack->add_port_block(steering::Protocol::kTcp, {block->first, block->count});
-  return local.stack->choose_port(steering::Protocol::kTcp, from, to);
+  local.stack->add_port_block(protocol, {block->first, block->count});
+  return local.stack->choose_port(protocol, from, to);
+}
+
+int Impl::route(LocalStack& local, steering::Protocol protocol, const base::Endpoint& to,
+                std::uint16_t* link) {
+  const steering::Table* t = table();
+  if (t == nullptr) return -ENETDOWN;
+  const auto host = t->host_of_stack(local.id).value_or(steering::kNoHost);
+  const auto hash = static_cast<std::uint32_t>(base::Random::mix(++route_count_));
+  const auto peer = t->lookup(to.address, protocol, to.port, hash, host);
+  if (!peer) {
+    const bool ours = !to.address.is_loopback() && t->find_host(to.address).has_value();
+    return ours ? -ECONNREFUSED : Runtime::kNotOurs;
+  }
+  *link = link_to(local, *peer);
+  return *link == stack::Stack::kNoLink ? -ENETUNREACH : 0;
 }
 
 int Impl::connect(SocketId s, const base::Endpoint& remote) {
   LocalStack& local = arena(s.arena);
   base::Endpoint from;
   bool bound = false;
-  bool any_v6 = false;
+  bool v6_only = false;
+  bool datagram = false;
   {
     Entry entry(local);
     const stack::Socket* socket = entry.find(s.index, s.generation);
     if (socket == nullptr) return -EBADF;
-    if (socket->kind != stack::SocketKind::kStream) {
+    datagram = socket->kind == stack::SocketKind::kUdp;
+    if (socket->kind != stack::SocketKind::kStream && !datagram) {
       entry.turn();
       return entry.sockets().connect_again(s.index);
     }
     from = socket->local;
     bound = socket->bound != 0;
-    any_v6 = socket->v6_only != 0;
+    v6_only = socket->v6_only != 0;
   }
-  if (any_v6 && remote.address.is_v4()) return -ENETUNREACH;
-  // Linux: connecting to the any address means this machine.
-  base::Endpoint to = remote;
-  if (to.address.is_any()) {
-    to.address =
-        to.address.is_v4() ? base::IpAddress::loopback_v4() : base::IpAddress::loopback_v6();
-  }
-  const steering::Table* t = table();
-  if (t == nullptr) return -ENETDOWN;
-  const auto host = t->host_of_stack(local.id).value_or(steering::kNoHost);
-  const auto hash =
-      static_cast<std::uint32_t>(base::Random::mix(static_cast<std::uint64_t>(clock_now().ns)));
-  const auto peer = t->lookup(to.address, steering::Protocol::kTcp, to.port, hash, host);
-  if (!peer) {
-    const bool ours = !to.address.is_loopback() && t->find_host(to.address).has_value();
-    return ours ? -ECONNREFUSED : Runtime::kNotOurs;
-  }
-  const std::uint16_t link = link_to(local, *peer);
-  if (link == stack::Stack::kNoLink) return -ENETUNREACH;
+  if (v6_only && remote.address.is_v4()) return -ENETUNREACH;
+  const base::Endpoint to = destination(remote);
+  if (datagram) return connect_datagram(local, s, to);
+  std::uint16_t link = 0;
+  const int routed = route(local, steering::Protocol::kTcp, to, &link);
+  if (routed != 0) return routed;
   if (!bound || from.address.is_any()) from.address = source_for(local, to.address);
   if (!bound) {
-    from.port = lease_ports(local, from.address, to);
+    from.port = lease_ports(local, steering::Protocol::kTcp, from.address, to);
     if (from.port == 0) return -EADDRNOTAVAIL;
   }
   Entry entry(local);
@@ -82,6 +92,80 @@ int Impl::connect(SocketId s, const base::Endpoint& remote) {
   const int result = entry.sockets().connect(s.index, from, to, path, entry.now());
   keeper_.expect_absence();
   return result;
+}
+
+int Impl::bind_datagram(LocalStack& local, SocketId s) {
+  base::Endpoint any;
+  {
+    Entry entry(local);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return -EBADF;
+    if (socket->bound != 0) return 0;
+    any = socket->local;
+  }
+  any.port = lease_ports(local, steering::Protocol::kUdp, any.address, {any.address, 0});
+  if (any.port == 0) return -EADDRNOTAVAIL;
+  Entry entry(local);
+  return entry.find(s.index, s.generation) != nullptr ? entry.sockets().bind(s.index, any) : -EBADF;
+}
+
+int Impl::connect_datagram(LocalStack& local, SocketId s, const base::Endpoint& to) {
+  std::uint16_t link = 0;
+  const int routed = route(local, steering::Protocol::kUdp, to, &link);
+  if (routed != 0) return routed;
+  const int bound = bind_datagram(local, s);
+  if (bound != 0) return bound;
+  Entry entry(local);
+  const stack::Socket* socket = entry.find(s.index, s.generation);
+  if (socket == nullptr) return -EBADF;
+  const base::IpAddress from =
+      socket->local.address.is_any() ? source_for(local, to.address) : socket->local.address;
+  const std::uint32_t path = local.stack->path_for(link, from, to.address);
+  if (path == 0) return -ENETUNREACH;
+  keeper_.expect_absence();
+  return entry.sockets().connect_datagram(s.index, from, to, path);
+}
+
+ssize_t Impl::send_datagram(SocketId s, std::span<const iovec> from, const base::Endpoint* to) {
+  LocalStack& local = arena(s.arena);
+  const steering::Table* t = table();
+  for (int attempt = 0;; ++attempt) {
+    base::Endpoint remote;
+    {
+      Entry entry(local);
+      stack::Socket* socket = entry.find(s.index, s.generation);
+      if (socket == nullptr) return -EBADF;
+      if (to == nullptr && socket->connected == 0) return -EDESTADDRREQ;
+      remote = to != nullptr ? destination(*to) : socket->remote;
+      // The way is remembered with the socket for as long as the table of owners has not changed.
+      const bool known = socket->bound != 0 && socket->path != 0 && socket->path_remote == remote &&
+                         socket->path_generation == t->generation();
+      if (known) {
+        ssize_t sent = entry.sockets().send_datagram(s.index, from, remote, socket->path);
+        if (sent == -EAGAIN && entry.turn()) {
+          sent = entry.sockets().send_datagram(s.index, from, remote, socket->path);
+        }
+        return sent;
+      }
+    }
+    if (attempt == 3) return -EAGAIN;
+    const int bound = bind_datagram(local, s);
+    if (bound != 0) return bound;
+    const std::uint64_t generation = t->generation();
+    std::uint16_t link = 0;
+    const int routed = route(local, steering::Protocol::kUdp, remote, &link);
+    if (routed != 0) return routed;
+    Entry entry(local);
+    stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return -EBADF;
+    const base::IpAddress source =
+        socket->local.address.is_any() ? source_for(local, remote.address) : socket->local.address;
+    socket->path = local.stack->path_for(link, source, remote.address);
+    if (socket->path == 0) return -ENETUNREACH;
+    socket->path_remote = remote;
+    socket->path_generation = generation;
+    if (socket->connected != 0) local.stack->udp().set_path(socket->object, socket->path);
+  }
 }
 
 }  // namespace ringway::runtime

@@ -77,6 +77,8 @@ class Impl {
 
   // --- connect.cpp -----------------------------------------------------------------------------
   int connect(SocketId s, const base::Endpoint& remote);
+  /// Sends one datagram to `to`, or to the socket's peer if that is nullptr.
+  ssize_t send_datagram(SocketId s, std::span<const iovec> from, const base::Endpoint* to);
 
   // --- wait.cpp --------------------------------------------------------------------------------
   int wait(std::span<WaitItem> items, std::span<pollfd> kernel, base::Instant deadline,
@@ -120,11 +122,18 @@ class Impl {
   void linger(LocalStack& local);
   void drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now);
   LocalStack* find_arena(steering::StackId id);
-  std::uint16_t lease_ports(LocalStack& local, const base::IpAddress& from,
-                            const base::Endpoint& to);
+  std::uint16_t lease_ports(LocalStack& local, steering::Protocol protocol,
+                            const base::IpAddress& from, const base::Endpoint& to);
+  /// Who has `to`, and over which link. 0, -ECONNREFUSED, kNotOurs, ...
+  int route(LocalStack& local, steering::Protocol protocol, const base::Endpoint& to,
+            std::uint16_t* link);
+  int connect_datagram(LocalStack& local, SocketId s, const base::Endpoint& to);
+  /// Gives a datagram socket an ephemeral port if it is not bound.
+  int bind_datagram(LocalStack& local, SocketId s);
   const Clone* find_clone_locked(SocketId s) const;
   const Clone* make_clone(SocketId s);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
+  bool leased_by_another(LocalStack& local, const steering::ListenKey& key);
   bool release_in(LocalStack& local, SocketId s);
 
   Options options_;
@@ -144,6 +153,7 @@ class Impl {
   std::mutex sets_mutex_;
   std::array<SetParts, kMaxSets> sets_;
   std::array<std::uint32_t, kMaxArenas> child_holder_{};
+  std::atomic<std::uint64_t> route_count_{0};
   std::vector<pid_t> children_;
   Keeper keeper_{*this};
   bool left_ = false;

@@ -59,6 +59,9 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
     wanted.local = local_endpoint;
     key = key_of(wanted);
     if (socket->reuse_port != 0) flags |= steering::kEntryReusePort;
+    // Linux: datagram sockets with SO_REUSEADDR share a port.
+    if (socket->reuse_address != 0 && key.protocol == steering::Protocol::kUdp)
+      flags |= steering::kEntryReusePort;
   }
   std::uint16_t port = 0;
   {
@@ -204,6 +207,19 @@ int Impl::accept(SocketId s, SocketId* out, base::Endpoint* peer) {
   return accept_in(s, out, peer);
 }
 
+/// A stack leases a port once for all its sockets that share it.
+bool Impl::leased_by_another(LocalStack& local, const steering::ListenKey& key) {
+  auto& sockets = local.state().sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    const stack::Socket& s = sockets[i];
+    if (s.kind == stack::SocketKind::kFree || s.leased == 0 || s.local.port != key.port) continue;
+    const steering::ListenKey other = key_of(s);
+    if (other.protocol == key.protocol && other.scope == key.scope && other.address == key.address)
+      return true;
+  }
+  return false;
+}
+
 bool Impl::release_in(LocalStack& local, SocketId s) {
   bool leased = false;
   steering::ListenKey key;
@@ -214,6 +230,7 @@ bool Impl::release_in(LocalStack& local, SocketId s) {
     leased = socket->leased != 0;
     if (leased) key = key_of(*socket);
     if (!entry.sockets().release(s.index, local.holder_bit, entry.now())) return false;
+    leased = leased && !leased_by_another(local, key);
   }
   if (leased) {
     const std::lock_guard guard(control_mutex_);

@@ -20,7 +20,9 @@ base::Result<std::unique_ptr<Runtime>> Runtime::open(const Options& options) {
 
 int Runtime::socket(int domain, int type, int protocol, SocketId* out) {
   if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
-  if (type != SOCK_STREAM || (protocol != 0 && protocol != IPPROTO_TCP)) return -EPROTONOSUPPORT;
+  const bool stream = type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
+  const bool datagram = type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+  if (!stream && !datagram) return -EPROTONOSUPPORT;
   const auto own = impl_->own();
   if (!own) return -ENETDOWN;
   LocalStack& local = **own;
@@ -68,12 +70,15 @@ ssize_t Runtime::receive(SocketId s, const iovec* iov, int count, int flags, bas
   if (entry.find(s.index, s.generation) == nullptr) [[unlikely]]
     return -EBADF;
   if (out_flags != nullptr) *out_flags = 0;
-  if (from != nullptr) *from = entry.sockets().at(s.index).remote;
   const std::span<const iovec> to(iov, static_cast<std::size_t>(count));
-  ssize_t result = entry.sockets().receive(s.index, to, flags, entry.now());
-  if (result == -EAGAIN && entry.turn()) {
-    result = entry.sockets().receive(s.index, to, flags, entry.now());
-  }
+  const bool datagram = entry.sockets().at(s.index).kind == stack::SocketKind::kUdp;
+  const auto take = [&] {
+    return datagram ? entry.sockets().receive_datagram(s.index, to, flags, from, out_flags)
+                    : entry.sockets().receive(s.index, to, flags, entry.now());
+  };
+  if (from != nullptr && !datagram) *from = entry.sockets().at(s.index).remote;
+  ssize_t result = take();
+  if (result == -EAGAIN && entry.turn()) result = take();
   if (result == -EAGAIN) {
     empty_socket = s;
     empty_epoch = epoch;

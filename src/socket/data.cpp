@@ -45,6 +45,23 @@ ssize_t Sockets::receive(std::uint32_t index, std::span<const iovec> to, int fla
   return 0;
 }
 
+ssize_t Sockets::send_datagram(std::uint32_t index, std::span<const iovec> from,
+                               const base::Endpoint& remote, std::uint32_t path) {
+  const udp::Io io = stack_.udp().send_to(at(index).object, from, remote, path);
+  return io.error != 0 ? -io.error : static_cast<ssize_t>(io.bytes);
+}
+
+ssize_t Sockets::receive_datagram(std::uint32_t index, std::span<const iovec> to, int flags,
+                                  base::Endpoint* from, int* out_flags) {
+  udp::Message message;
+  const udp::Io io = stack_.udp().recv(at(index).object, to, (flags & MSG_PEEK) != 0, message);
+  if (io.error != 0) return -io.error;
+  if (from != nullptr) *from = message.remote;
+  if (message.length <= io.bytes) return io.bytes;
+  if (out_flags != nullptr) *out_flags = MSG_TRUNC;
+  return (flags & MSG_TRUNC) != 0 ? message.length : io.bytes;
+}
+
 int Sockets::shutdown(std::uint32_t index, int how, base::Instant now) {
   const Socket& s = at(index);
   if (how < SHUT_RD || how > SHUT_RDWR) return -EINVAL;
@@ -53,6 +70,12 @@ int Sockets::shutdown(std::uint32_t index, int how, base::Instant now) {
     stack_.tcp().close_listener(s.object, now);
     at(index).kind = SocketKind::kStream;
     at(index).object = 0;
+    return 0;
+  }
+  if (s.kind == SocketKind::kUdp) {
+    if (s.connected == 0) return -ENOTCONN;
+    if (how != SHUT_WR) stack_.udp().shutdown_read(s.object);
+    if (how != SHUT_RD) stack_.udp().shutdown_write(s.object);
     return 0;
   }
   if (s.kind != SocketKind::kTcp) return -ENOTCONN;
@@ -66,6 +89,7 @@ int Sockets::shutdown(std::uint32_t index, int how, base::Instant now) {
 int Sockets::queued_in(std::uint32_t index) {
   const Socket& s = at(index);
   if (s.kind == SocketKind::kListener) return -EINVAL;
+  if (s.kind == SocketKind::kUdp) return static_cast<int>(stack_.udp().readable_bytes(s.object));
   return s.kind == SocketKind::kTcp ? static_cast<int>(stack_.tcp().readable_bytes(s.object)) : 0;
 }
 
@@ -82,6 +106,8 @@ std::uint32_t Sockets::readiness(std::uint32_t index) {
       return stack_.tcp().readiness(s.object);
     case SocketKind::kListener:
       return stack_.tcp().listener_readiness(s.object);
+    case SocketKind::kUdp:
+      return stack_.udp().readiness(s.object);
     default:
       // Linux: a socket that was never connected is hung up and writable.
       return EPOLLOUT | EPOLLHUP;
@@ -95,6 +121,10 @@ int Sockets::local(std::uint32_t index, base::Endpoint* out) {
 
 int Sockets::peer(std::uint32_t index, base::Endpoint* out) {
   const Socket& s = at(index);
+  if (s.kind == SocketKind::kUdp && s.connected != 0) {
+    *out = s.remote;
+    return 0;
+  }
   if (s.kind != SocketKind::kTcp) return -ENOTCONN;
   const tcp::State state = stack_.tcp().state(s.object);
   if (state == tcp::State::kClosed || state == tcp::State::kSynSent) return -ENOTCONN;

@@ -137,6 +137,17 @@ tcp::Options& Sockets::options_of(Socket& s) {
 }
 
 void Sockets::apply_options(Socket& s, base::Instant now) {
+  if (s.kind == SocketKind::kUdp) {
+    udp::Options& options = stack_.udp().options(s.object);
+    if (s.options.receive_buffer_bytes != tcp::Options::kDefaultBuffer) {
+      options.receive_buffer_bytes = s.options.receive_buffer_bytes;
+    }
+    if (s.options.send_buffer_bytes != tcp::Options::kDefaultBuffer) {
+      options.send_buffer_bytes = s.options.send_buffer_bytes;
+    }
+    options.reuse_address = s.reuse_address != 0;
+    options.reuse_port = s.reuse_port != 0;
+  }
   if (s.kind == SocketKind::kTcp) stack_.tcp().set_options(s.object, s.options, now);
 }
 
@@ -266,6 +277,7 @@ int Sockets::get_socket_option(Socket& s, int name, void* value, socklen_t* leng
     case SO_ERROR: {
       int error = s.error;
       s.error = 0;
+      if (s.kind == SocketKind::kUdp) error = stack_.udp().error(s.object);
       if (s.kind == SocketKind::kTcp) {
         const int pending = stack_.tcp().error(s.object);
         if (pending != 0) error = pending;

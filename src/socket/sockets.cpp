@@ -22,12 +22,29 @@ std::uint32_t Sockets::create(int domain, int type, std::uint64_t holder) {
   s.domain = static_cast<std::uint8_t>(domain);
   s.holders = holder;
   s.local.address = domain == AF_INET ? base::IpAddress::any_v4() : base::IpAddress::any_v6();
+  if (s.kind == SocketKind::kUdp) {
+    const auto opened = stack_.udp().open(index, {});
+    if (opened.index == 0) {
+      s.kind = SocketKind::kFree;
+      t_.sockets.free(index);
+      return 0;
+    }
+    s.object = opened.index;
+  }
   return index;
 }
 
 int Sockets::bind(std::uint32_t index, const base::Endpoint& local) {
   Socket& s = at(index);
-  if (s.kind != SocketKind::kStream || s.bound != 0) return -EINVAL;
+  if ((s.kind != SocketKind::kStream && s.kind != SocketKind::kUdp) || s.bound != 0) return -EINVAL;
+  if (s.kind == SocketKind::kUdp) {
+    udp::Options& options = stack_.udp().options(s.object);
+    options.reuse_address = s.reuse_address != 0;
+    options.reuse_port = s.reuse_port != 0;
+    options.v6_only = s.v6_only != 0;
+    const int error = stack_.udp().bind(s.object, local);
+    if (error != 0) return -error;
+  }
   s.local = local;
   s.bound = 1;
   return 0;
@@ -75,6 +92,27 @@ int Sockets::connect_again(std::uint32_t index) {
   return error != 0 ? -error : -ECONNABORTED;
 }
 
+int Sockets::connect_datagram(std::uint32_t index, const base::IpAddress& local,
+                              const base::Endpoint& remote, std::uint32_t path) {
+  Socket& s = at(index);
+  const int error = stack_.udp().connect(s.object, local, remote, path);
+  if (error != 0) return -error;
+  s.local.address = local;
+  s.remote = remote;
+  s.connected = 1;
+  return 0;
+}
+
+void Sockets::disconnect_datagram(std::uint32_t index) {
+  Socket& s = at(index);
+  const base::IpAddress any =
+      s.domain == AF_INET ? base::IpAddress::any_v4() : base::IpAddress::any_v6();
+  stack_.udp().disconnect(s.object, any);
+  s.local.address = any;
+  s.remote = {};
+  s.connected = 0;
+}
+
 int Sockets::accept(std::uint32_t index, std::uint64_t holder, base::Endpoint* peer) {
   if (at(index).kind != SocketKind::kListener) return -EINVAL;
   const std::uint8_t domain = at(index).domain;
@@ -103,6 +141,7 @@ bool Sockets::release(std::uint32_t index, std::uint64_t holder, base::Instant n
   sets_.forget(index);
   if (s.kind == SocketKind::kTcp) stack_.tcp().close(s.object, now);
   if (s.kind == SocketKind::kListener) stack_.tcp().close_listener(s.object, now);
+  if (s.kind == SocketKind::kUdp) stack_.udp().close(s.object);
   s.kind = SocketKind::kFree;
   t_.sockets.free(index);
   return true;
@@ -116,6 +155,12 @@ std::uint64_t Sockets::drain_events() {
     any = true;
     if (event.socket == 0) continue;
     waiters |= at(event.socket).waiters | sets_.notify(event.socket, event.bits);
+  }
+  udp::Event datagram;
+  while (stack_.udp().next_event(datagram)) {
+    any = true;
+    if (datagram.socket == 0) continue;
+    waiters |= at(datagram.socket).waiters | sets_.notify(datagram.socket, datagram.bits);
   }
   if (any) {
     std::uint32_t& epoch = stack_.state().event_epoch;

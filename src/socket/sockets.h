@@ -45,6 +45,10 @@ class Sockets {
   /// What connect() answers for a socket that is connecting or connected: 0, -EALREADY, -EISCONN,
   /// -errno.
   int connect_again(std::uint32_t index);
+  /// Fixes the peer of a datagram socket that is bound.
+  int connect_datagram(std::uint32_t index, const base::IpAddress& local,
+                       const base::Endpoint& remote, std::uint32_t path);
+  void disconnect_datagram(std::uint32_t index);
   /// A new socket's index, or -errno.
   int accept(std::uint32_t index, std::uint64_t holder, base::Endpoint* peer);
   /// One holder less; the last one closes. True if the socket is gone.
@@ -53,6 +57,12 @@ class Sockets {
   // --- data (data.cpp) -------------------------------------------------------------------------
   ssize_t send(std::uint32_t index, std::span<const iovec> from, int flags, base::Instant now);
   ssize_t receive(std::uint32_t index, std::span<const iovec> to, int flags, base::Instant now);
+  /// One datagram to `remote` along `path`.
+  ssize_t send_datagram(std::uint32_t index, std::span<const iovec> from,
+                        const base::Endpoint& remote, std::uint32_t path);
+  /// One datagram; `out_flags` gets MSG_TRUNC if it did not fit.
+  ssize_t receive_datagram(std::uint32_t index, std::span<const iovec> to, int flags,
+                           base::Endpoint* from, int* out_flags);
   int shutdown(std::uint32_t index, int how, base::Instant now);
   int queued_in(std::uint32_t index);
   int queued_out(std::uint32_t index);

@@ -13,7 +13,7 @@ constexpr base::MacAddress kLinkMac{{0x02, 0x52, 0x57, 0, 0, 1}};
 port::Caps caps_of(const LinkState& state) {
   port::Caps caps;
   caps.mac = kLinkMac;
-  caps.mtu = state.gateway != 0 ? 1500 : 65535;
+  caps.mtu = state.gateway != 0 ? 1500 : kLinkMtu;
   caps.max_frame = ring::SlotSender::max_frame_bytes();
   caps.reliable = state.gateway == 0;
   caps.neighbours_known = true;

@@ -12,6 +12,10 @@
 
 namespace ringway::stack {
 
+/// Largest IP packet on a link: what a big frame holds, a multiple of 8 for fragments.
+inline constexpr std::uint16_t kLinkMtu = 33'264;
+static_assert(kLinkMtu + 14 <= ring::kBigFrameBytes);
+
 /// What a stack knows about one link. Plain data in the arena; all zero is a free slot.
 struct LinkState {
   enum Status : std::uint8_t { kFree, kUp, kDown };

@@ -42,9 +42,15 @@ struct alignas(64) Socket {
   std::uint8_t reuse_address;
   std::uint8_t reuse_port;
   std::uint8_t v6_only;
+  std::uint8_t connected;         ///< a datagram socket with a peer
   std::uint8_t listening_active;  ///< the daemon knows that somebody accepts here
+  // A datagram socket's last way: valid for this remote while the steering table is of this
+  // generation.
+  std::uint32_t path;
+  base::Endpoint path_remote;
+  std::uint64_t path_generation;
 };
-static_assert(sizeof(Socket) == 128);
+static_assert(sizeof(Socket) == 192);
 
 /// A socket's membership in a set. Hangs on the socket; queued in the set while it may be ready.
 struct EpollItem {

@@ -1,5 +1,7 @@
 #include "stack/stack.h"
 
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -35,6 +37,15 @@ Stack::Stack(mem::Arena arena) : arena_(std::move(arena)), state_(&arena_.as<Sta
   // Region views must not point at a temporary: the pool lives as long as this object.
   buffers_ = {&state_->cells, &pool_, &regions_};
   tcp_ = tcp::Tcp(state_->tcp, buffers_, {state_->paths.slab.data(), tx_.data()});
+  scratch_.resize(2 * ip::Reassembly::kScratchBytes);
+  const std::span<std::byte> scratch(scratch_);
+  ip_.emplace(state_->ip, buffers_, scratch.first(ip::Reassembly::kScratchBytes));
+  udp_ = udp::Udp(state_->udp, buffers_,
+                  {.paths = state_->paths.slab.data(),
+                   .tx = tx_.data(),
+                   .fragment = &Stack::cut_datagram,
+                   .fragment_context = this,
+                   .scratch = scratch.subspan(ip::Reassembly::kScratchBytes)});
   bells_.reserve(64);
 }
 
@@ -54,8 +65,21 @@ base::Result<std::unique_ptr<Stack>> Stack::create(const StackConfig& config) {
   state.frame_pool.slot_size = kPrivateFrameBytes;
   state.frame_pool.slot_count = kPrivateFrames;
   std::unique_ptr<Stack> stack(new Stack(std::move(*arena)));
+  stack->init_links_interface();
   stack->pool_.allocate();  // frame 0 of Region 0 would be FrameRef 0, which means none
   return stack;
+}
+
+void Stack::init_links_interface() {
+  port::Caps caps;
+  caps.mac = state_->mac;
+  caps.mtu = kLinkMtu;
+  caps.neighbours_known = true;
+  ip_->set_interface(kLinksInterface, caps);
+  ip_->add_address(kLinksInterface, {base::IpAddress::loopback_v4(), 8});
+  ip_->add_address(kLinksInterface, {base::IpAddress::loopback_v6(), 128});
+  if (!state_->address_v4.is_any()) ip_->add_address(kLinksInterface, {state_->address_v4, 32});
+  if (!state_->address_v6.is_any()) ip_->add_address(kLinksInterface, {state_->address_v6, 128});
 }
 
 base::Result<std::unique_ptr<Stack>> Stack::open(int arena_fd) {
@@ -82,7 +106,12 @@ bool Stack::turn(base::Instant now) {
     tcp_.on_timers(now);
     worked = true;
   }
+  if (ip_->next_deadline() <= now) {
+    ip_->poll(now, outputs());
+    worked = true;
+  }
   if (tcp_.has_output() || tcp_.blocked()) tcp_.output(now);
+  if (udp_.has_output()) udp_.output();
   flush();
   std::atomic_ref(state_->busy).store(tcp_.blocked() ? 1U : 0U, std::memory_order_relaxed);
   state_->last_turn_ns = static_cast<std::uint64_t>(now.ns);
@@ -182,7 +211,14 @@ bool Stack::has_input() const {
   return false;
 }
 
-base::Instant Stack::next_deadline() const { return tcp_.next_deadline(); }
+base::Instant Stack::next_deadline() const {
+  return std::min(tcp_.next_deadline(), ip_->next_deadline());
+}
+
+bool Stack::cut_datagram(void* self, port::Path& path, std::span<const std::byte> l4,
+                         port::TxBatch& out) {
+  return static_cast<Stack*>(self)->ip_->send_fragments(path, IPPROTO_UDP, l4, out);
+}
 
 void Stack::flush() {
   for (std::uint32_t i = 0; i < touched_.count; ++i) {
@@ -197,6 +233,13 @@ void Stack::flush() {
     if (links_[index] != nullptr) ring_bell(links_[index]->notify_room());
   }
   room_made_.count = 0;
+}
+
+ip::Outputs Stack::outputs() const {
+  ip::Outputs out;
+  for (std::uint32_t i = 0; i < kMaxPorts; ++i)
+    out.batches[kFirstInterface + i] = tx_[kFirstPort + i];
+  return out;
 }
 
 void Stack::ring_bell(int fd) {

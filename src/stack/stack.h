@@ -3,10 +3,12 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
+#include "ip/ip.h"
 #include "mem/arena.h"
 #include "mem/byte_queue.h"
 #include "mem/region.h"
@@ -14,6 +16,7 @@
 #include "stack/link.h"
 #include "stack/state.h"
 #include "tcp/tcp.h"
+#include "udp/udp.h"
 
 namespace ringway::stack {
 
@@ -48,6 +51,8 @@ class Stack {
   StackState& state() { return *state_; }
   const StackState& state() const { return *state_; }
   tcp::Tcp& tcp() { return tcp_; }
+  udp::Udp& udp() { return udp_; }
+  ip::Ip& ip() { return *ip_; }
   mem::Arena& arena() { return arena_; }
   const mem::Buffers& buffers() const { return buffers_; }
 
@@ -128,6 +133,13 @@ class Stack {
 
   static constexpr std::uint32_t kFreedPath = UINT32_MAX;  ///< Path::users of a freed one
 
+  /// A transport header and its payload: where, how far into the frame, how long.
+  struct L4 {
+    const std::byte* data;
+    std::uint32_t offset;
+    std::uint32_t length;
+  };
+
   std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
   std::uint32_t poll_marked(base::Instant now);
   void set_hot_links(bool hot);
@@ -136,11 +148,24 @@ class Stack {
   void heat(std::uint16_t index);
   void cool(std::uint32_t at);
   void input(std::uint16_t port, Received& frame, base::Instant now);
+  void input_udp(std::uint16_t port, Received& frame, const wire::PacketView& view,
+                 std::span<const std::byte> packet, base::Instant now);
+  void input_ip(std::uint16_t port, Received& frame, wire::PacketView& view, base::Instant now);
+  void deliver(std::uint16_t port, Received& frame, const wire::PacketView& view,
+               std::span<const std::byte> packet, base::Instant now);
+  void icmp_error(const ip::IcmpError& error, base::Instant now);
   void input_slow(std::uint16_t port, Received& frame, base::Instant now);
   void input_tcp(std::uint16_t port, Received& frame, const base::Endpoint& local,
-                 const base::Endpoint& remote, std::uint32_t offset, std::uint32_t length,
-                 base::Instant now);
+                 const base::Endpoint& remote, const L4& l4, base::Instant now);
   void install(std::uint16_t index, LinkParts parts);
+  void init_links_interface();
+  ip::Outputs outputs() const;
+  static bool cut_datagram(void* self, port::Path& path, std::span<const std::byte> l4,
+                           port::TxBatch& out);
+  static std::uint8_t interface_of(std::uint16_t port) {
+    return static_cast<std::uint8_t>(port < kMaxLinks ? kLinksInterface
+                                                      : kFirstInterface + port - kFirstPort);
+  }
   void init_path(port::Path& path, std::uint16_t port, const base::IpAddress& local,
                  const base::IpAddress& remote);
   void sweep_paths();
@@ -161,6 +186,9 @@ class Stack {
   ring::Mailbox* mailbox_ = nullptr;
   std::vector<int> bells_;
   tcp::Tcp tcp_;
+  udp::Udp udp_;
+  std::vector<std::byte> scratch_;  ///< reassembled packets and datagrams to be cut; made once
+  std::optional<ip::Ip> ip_;
 };
 
 }  // namespace ringway::stack

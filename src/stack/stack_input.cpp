@@ -1,5 +1,7 @@
 // From a frame to the protocol that it is for.
 
+#include <cerrno>
+
 #include "stack/stack.h"
 #include "wire/packet_view.h"
 #include "wire/tcp.h"
@@ -36,7 +38,7 @@ void Stack::input(std::uint16_t port, Received& frame, base::Instant now) {
   const std::byte* l4 = ip + 20;
   const base::Endpoint remote{base::IpAddress::from_v4_bytes(ip + 12), base::load_be16(l4)};
   const base::Endpoint local{base::IpAddress::from_v4_bytes(ip + 16), base::load_be16(l4 + 2)};
-  input_tcp(port, frame, local, remote, kEthernet + 20, base::load_be16(ip + 2) - 20U, now);
+  input_tcp(port, frame, local, remote, {l4, kEthernet + 20, base::load_be16(ip + 2) - 20U}, now);
 }
 
 void Stack::input_slow(std::uint16_t port, Received& frame, base::Instant now) {
@@ -45,29 +47,98 @@ void Stack::input_slow(std::uint16_t port, Received& frame, base::Instant now) {
     return;
   }
   wire::PacketView view;
+  const std::span<const std::byte> packet(frame.data, frame.length);
   const bool trusted =
       tx_[port]->caps().rx_checksum_trusted || (frame.desc.flags & mem::kFrameCsumOk) != 0;
-  const auto drop =
-      wire::parse_frame({frame.data, frame.length}, {.checksums_trusted = trusted}, view);
-  if (drop != wire::ParseDrop::kNone || !view.is_ip()) {
+  const auto drop = wire::parse_frame(packet, {.checksums_trusted = trusted}, view);
+  if (drop != wire::ParseDrop::kNone) {
     state_->counters.add(Count::kDropParse);
     return;
   }
-  if (view.is_fragment || view.protocol != wire::Protocol::kTcp) {
-    state_->counters.add(Count::kDropProtocol);
-    return;
+  if (ip_->is_plain(interface_of(port), view)) {
+    deliver(port, frame, view, packet, now);
+  } else {
+    input_ip(port, frame, view, now);
   }
-  input_tcp(port, frame, {view.dst, view.dst_port}, {view.src, view.src_port}, view.l4_offset,
-            view.l4_length(), now);
+}
+
+void Stack::input_ip(std::uint16_t port, Received& frame, wire::PacketView& view,
+                     base::Instant now) {
+  const auto verdict = ip_->input({.interface = interface_of(port),
+                                   .frame = {frame.data, frame.length},
+                                   .view = view,
+                                   .reply = *tx_[port]},
+                                  now);
+  if (verdict.action == ip::Verdict::Action::kError) {
+    icmp_error(verdict.error, now);
+  } else if (verdict.action == ip::Verdict::Action::kDeliver) {
+    if (verdict.frame.data() != frame.data)
+      frame.frame = {};  // reassembled: not the frame that came
+    deliver(port, frame, view, verdict.frame, now);
+  }
+}
+
+void Stack::deliver(std::uint16_t port, Received& frame, const wire::PacketView& view,
+                    std::span<const std::byte> packet, base::Instant now) {
+  if (view.protocol == wire::Protocol::kUdp) {
+    input_udp(port, frame, view, packet, now);
+  } else if (view.protocol == wire::Protocol::kTcp) {
+    const L4 l4{packet.data() + view.l4_offset, view.l4_offset, view.l4_length()};
+    input_tcp(port, frame, {view.dst, view.dst_port}, {view.src, view.src_port}, l4, now);
+  } else {
+    state_->counters.add(Count::kDropProtocol);
+    wire::PacketView copy = view;
+    ip_->send_protocol_unreachable({interface_of(port), packet, copy, *tx_[port]}, now);
+  }
+}
+
+void Stack::input_udp(std::uint16_t port, Received& frame, const wire::PacketView& view,
+                      std::span<const std::byte> packet, base::Instant now) {
+  udp::Arrival arrival;
+  arrival.data = packet.data() + view.l4_offset;
+  arrival.length = view.l4_length();
+  arrival.offset = frame.desc.offset + view.l4_offset;
+  arrival.frame = frame.frame;
+  arrival.must_copy = frame.must_copy || !frame.frame;
+  arrival.to_many = view.dst.is_multicast();
+  arrival.local = view.dst;
+  arrival.remote = view.src;
+  const auto outcome = udp_.input(arrival);
+  frame.taken = arrival.taken;
+  if (outcome != udp::Outcome::kNoSocket || arrival.to_many) return;
+  wire::PacketView copy = view;
+  ip_->send_port_unreachable({interface_of(port), packet, copy, *tx_[port]}, now);
+}
+
+void Stack::icmp_error(const ip::IcmpError& error, base::Instant now) {
+  const wire::QuotedPacket& q = error.quoted;
+  const base::Endpoint local{q.src, q.src_port};
+  const base::Endpoint remote{q.dst, q.dst_port};
+  int code = EHOSTUNREACH;
+  if (error.kind == ip::IcmpError::Kind::kPortUnreachable) code = ECONNREFUSED;
+  if (error.kind == ip::IcmpError::Kind::kProtocolUnreachable) code = ENOPROTOOPT;
+  if (error.kind == ip::IcmpError::Kind::kTooBig) code = EMSGSIZE;
+  if (q.protocol == wire::Protocol::kUdp) {
+    if (error.kind == ip::IcmpError::Kind::kTooBig) ip_->learn_mtu(error, now);
+    udp_.on_icmp_error(local, remote, code);
+  } else if (q.protocol == wire::Protocol::kTcp) {
+    const std::uint32_t connection = tcp_.find(local, remote);
+    if (connection == 0) return;
+    if (error.kind != ip::IcmpError::Kind::kTooBig) {
+      tcp_.on_icmp_error(connection, base::SeqNum{q.tcp_seq}, code, now);
+    } else if (ip_->learn_mtu(error, now)) {
+      tcp_.on_path_mtu(connection, base::SeqNum{q.tcp_seq}, static_cast<std::uint16_t>(error.mtu),
+                       now);
+    }
+  }
 }
 
 void Stack::input_tcp(std::uint16_t port, Received& frame, const base::Endpoint& local,
-                      const base::Endpoint& remote, std::uint32_t offset, std::uint32_t length,
-                      base::Instant now) {
+                      const base::Endpoint& remote, const L4& l4, base::Instant now) {
   tcp::Segment segment;
-  segment.data = frame.data + offset;
-  segment.length = length;
-  segment.offset = frame.desc.offset + offset;
+  segment.data = l4.data;
+  segment.length = l4.length;
+  segment.offset = frame.desc.offset + l4.offset;
   segment.frame = frame.frame;
   segment.must_copy = frame.must_copy;
   const std::uint32_t connection = tcp_.find(local, remote);

@@ -77,6 +77,7 @@ void Stack::take_link_down(std::uint16_t index, base::Instant now) {
       continue;
     path.flags |= port::kPathDown;
     tcp_.path_failed(i, ECONNRESET, now);
+    udp_.path_failed(i, ECONNREFUSED);
   }
   release_down_links();
 }

@@ -113,7 +113,9 @@ std::uint16_t Stack::choose_port(steering::Protocol protocol, const base::IpAddr
       blocks.at = (blocks.at + 1) % blocks.blocks;
     }
     const auto port = static_cast<std::uint16_t>(blocks.block[blocks.at].first + blocks.offset++);
-    if (protocol == steering::Protocol::kTcp && tcp_.find({local, port}, remote) != 0) continue;
+    const bool taken = protocol == steering::Protocol::kTcp ? tcp_.find({local, port}, remote) != 0
+                                                            : udp_.find({local, port}, remote) != 0;
+    if (taken) continue;
     return port;
   }
   return 0;

@@ -7,6 +7,7 @@
 #include "base/counters.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "ip/ip.h"
 #include "mem/arena.h"
 #include "mem/byte_queue.h"
 #include "mem/slab.h"
@@ -15,6 +16,7 @@
 #include "stack/socket_state.h"
 #include "steering/stack_id.h"
 #include "tcp/state.h"
+#include "udp/state.h"
 
 namespace ringway::stack {
 
@@ -24,6 +26,9 @@ inline constexpr std::uint32_t kMaxPorts = 4;  ///< ports of other drivers than 
 /// number the rest.
 inline constexpr std::uint32_t kFirstPort = kMaxLinks;
 inline constexpr std::uint32_t kAllPorts = kMaxLinks + kMaxPorts;
+/// Interfaces of ip: all links together, then one per other port.
+inline constexpr std::uint8_t kLinksInterface = 0;
+inline constexpr std::uint8_t kFirstInterface = 1;
 inline constexpr std::uint32_t kMaxPaths = 1U << 15;
 inline constexpr std::uint32_t kPathBuckets = 1U << 12;
 inline constexpr std::uint32_t kHotLinks = 8;
@@ -108,6 +113,8 @@ struct StackState {
 
   SocketTables sockets;
   tcp::TcpState tcp;
+  udp::UdpState udp;
+  ip::State ip;
   PathTable paths;
   mem::FramePoolState frame_pool;
   mem::CellSlab cells;

@@ -61,7 +61,8 @@ void Tcp::path_failed(std::uint32_t path, int error, base::Instant) {
     const Connection& c = conn(i);
     if ((c.flags & kInFlowTable) == 0 || c.path != path || c.state == State::kClosed) continue;
     t_.count(Counter::kDropPathDown);
-    terminate(t_, i, error);
+    // Who has sent its FIN is allowed to be gone.
+    terminate(t_, i, (c.flags & kFinReceived) != 0 ? 0 : error);
   }
 }
 
