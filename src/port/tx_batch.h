@@ -60,7 +60,10 @@ class TxBatch {
   }
   void cancel(const Packet& packet);
   /// True if reserve() of a small frame would succeed.
-  bool has_room() { return sender_.valid() ? sender_.has_slot() : pending_count_ < kPending; }
+  bool has_room() {
+    if (sender_.valid()) return sender_.has_slot();
+    return pending_count_ < kPending && pool_ != nullptr && pool_->free_count() != 0;
+  }
   /// Hands pending frames to the port. For a link, returns true when something was published since
   /// the last flush, so that the caller looks whether the peer wants a mark or a bell.
   bool flush();

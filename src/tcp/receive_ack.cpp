@@ -51,7 +51,11 @@ void drop_acknowledged(const Context& t, Connection& c, std::uint32_t octets) {
 
 void tell_writer(const Context& t, std::uint32_t index) {
   Connection& c = t.conn(index);
-  if ((c.flags & kWantWrite) == 0 || !writable(t, index)) return;
+  if ((c.flags & kWantWrite) == 0) return;
+  if (!writable(t, index)) {
+    if ((c.flags & kReliable) != 0) t.mark_dirty(index, c);  // the window is open, the ring full
+    return;
+  }
   c.flags &= ~kWantWrite;
   t.raise(index, c, EPOLLOUT);
 }
