@@ -55,12 +55,12 @@ base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link lin
     if (!local.stack->mapped(known)) local.stack->map_link(known, std::move(*parts));
     return known;
   }
-  const auto index = local.stack->add_link({.parts = std::move(*parts),
-                                            .peer = link.peer,
-                                            .number = link.number,
-                                            .made_here = link.side == 0,
-                                            .to_self = to_self,
-                                            .gateway = gateway});
+  auto index = local.stack->add_link({.parts = std::move(*parts),
+                                      .peer = link.peer,
+                                      .number = link.number,
+                                      .made_here = link.side == 0,
+                                      .to_self = to_self,
+                                      .gateway = gateway});
   if (index && !to_self) {
     keeper_.watch_peer(life.get(), local.number, *index);
     local.peer_life[*index] = std::move(life);

@@ -129,7 +129,8 @@ void Daemon::accept() {
     if (errno != EMFILE && errno != ENFILE) return;
     // Out of descriptors: the client gets a hang-up rather than silence.
     spare_.reset();
-    UniqueFd(sys::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    UniqueFd refused(sys::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    refused.reset();
     spare_ = open_spare();
     state_->log().error("a client is refused: no descriptors are left");
     return;

@@ -222,7 +222,7 @@ Result<void> on(const Context& context, const proto::LeaseListen& request) {
   return context.reply(reply);
 }
 
-Result<void> finish(const Context& context, Result<void> done) {
+Result<void> finish(const Context& context, const Result<void>& done) {
   return done ? context.ok() : done;
 }
 
