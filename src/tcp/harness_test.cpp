@@ -259,7 +259,7 @@ void Harness::establish(std::string_view syn_options) {
   in("S 0:0(0) win 65535 <" + std::string(syn_options) + ">");
   out();
   const bool stamped = syn_options.find("TS") != std::string_view::npos;
-  in(std::string(". 1:1(0) ack 1 win 65535") + (stamped ? " <TS 1 0>" : ""));
+  in(std::string(". 1:1(0) ack 1 win 65535") + (stamped ? " <TS 100 0>" : ""));
   out();
   accept();
   ASSERT_EQ(state(), State::kEstablished);

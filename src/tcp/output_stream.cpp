@@ -80,7 +80,10 @@ bool send_lost(const Context& t, std::uint32_t index, base::Instant now) {
   Connection& c = t.conn(index);
   if (c.recovery == Recovery::kOpen) return true;
   std::uint32_t in_flight = pipe(t, c);
-  while (in_flight < c.congestion.cwnd) {
+  // What the peer waits for goes at once, whatever the window (RFC 6675, 5, (4.3); RFC 6582, 3.2).
+  bool first = c.high_rxt <= c.snd.una;
+  while (first || in_flight < c.congestion.cwnd) {
+    first = false;
     const Hole hole = next_hole(t, c, base::max(c.high_rxt, c.snd.una));
     if (hole.begin >= c.lost_edge || hole.begin >= c.snd.nxt) break;
     const base::SeqNum end = base::min(hole.end, c.snd.nxt);

@@ -57,7 +57,8 @@ void trim_to_window(Connection& c, Incoming& in) {
 }
 
 /// RFC 9293, 3.10.7.4, first: the four cases of table 6.
-Step check_sequence(const Context& t, Connection& c, Incoming& in) {
+Step check_sequence(const Context& t, std::uint32_t index, Incoming& in) {
+  Connection& c = t.conn(index);
   const SeqNum seq = in.h.seq;
   const std::uint32_t length = in.length();
   const bool begins_inside = c.rcv.nxt <= seq && seq < c.rcv.adv;
@@ -66,7 +67,7 @@ Step check_sequence(const Context& t, Connection& c, Incoming& in) {
   const bool covers = length != 0 && seq <= c.rcv.nxt && last >= c.rcv.nxt;
   // A closed window takes no text, but ACK, RST and URG of the segment count.
   if (seq == c.rcv.nxt || begins_inside || (length != 0 && (ends_inside || covers))) {
-    if (c.rcv.adv == c.rcv.nxt && in.payload.length != 0) c.flags |= kAckDue;
+    if (c.rcv.adv == c.rcv.nxt && in.payload.length != 0) t.due(index, c, kAckDue);
     trim_to_window(c, in);
     return Step::kGoOn;
   }
@@ -206,7 +207,7 @@ bool receive_synchronized(const Context& t, std::uint32_t index, Incoming& in) {
     in.payload.seq = in.h.seq;
   }
   Step step = check_timestamp(t, c, in);
-  if (step == Step::kGoOn) step = check_sequence(t, c, in);
+  if (step == Step::kGoOn) step = check_sequence(t, index, in);
   if (step == Step::kGoOn) step = check_reset(t, index, in);
   if (step == Step::kGoOn) step = check_syn(t, index, in);
   if (step == Step::kGoOn) {
