@@ -215,7 +215,11 @@ TEST_F(DaemonTest, OpenLink_BothSidesGetTheSameMemoryAndEachOthersDescriptors) {
   ASSERT_TRUE(fetched);
   EXPECT_EQ(inode(fetched->memory.get()), inode(memory.get()));
   EXPECT_FALSE(one.fetch_link(first, 4711));
-  EXPECT_FALSE(one.open_link(first, first, memory.get()));
+
+  const auto to_itself = one.open_link(first, first, sealed_memory().get());
+  ASSERT_TRUE(to_itself) << to_itself.error().what;
+  EXPECT_EQ(to_itself->peer, first);
+  EXPECT_NE(to_itself->number, link->number);
 }
 
 TEST_F(DaemonTest, OpenLink_UnsealedMemory_IsRefused) {

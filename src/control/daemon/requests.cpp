@@ -299,7 +299,7 @@ Result<void> on(const Context& context, const proto::OpenLink& request) {
   if (auto its = context.holds(request.stack); !its) return its;
   Network& network = context.network();
   const auto* peer = network.stack(request.to);
-  if (peer == nullptr || peer->reaped || request.to == request.stack) {
+  if (peer == nullptr || peer->reaped) {
     return deny(ErrorCode::kNotFound, ENOENT, "there is no such peer");
   }
   if (!peer->claimed()) {
@@ -323,7 +323,8 @@ Result<void> on(const Context& context, const proto::OpenLink& request) {
   link.ends = {request.stack, request.to};
   network.add_link(number, std::move(link));
   auto replied = reply_link(context, number, 0, false);
-  context.state.offer(network, number, 1);
+  // A stack's link to itself has both ends in the same hands already.
+  if (request.to != request.stack) context.state.offer(network, number, 1);
   return replied;
 }
 
