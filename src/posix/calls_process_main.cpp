@@ -60,6 +60,27 @@ int daemon(int keep_directory, int keep_streams) noexcept {
   return result(detach(keep_directory != 0, keep_streams != 0));
 }
 
+int setuid(uid_t user) noexcept {
+  before_identity_change();
+  return libc::setuid(user);
+}
+int seteuid(uid_t user) noexcept {
+  before_identity_change();
+  return libc::seteuid(user);
+}
+int setreuid(uid_t real, uid_t effective) noexcept {
+  before_identity_change();
+  return libc::setreuid(real, effective);
+}
+int setresuid(uid_t real, uid_t effective, uid_t saved) noexcept {
+  before_identity_change();
+  return libc::setresuid(real, effective, saved);
+}
+int chroot(const char* path) noexcept {
+  before_identity_change();
+  return libc::chroot(path);
+}
+
 void _exit(int status) { end_process(status); }
 void _Exit(int status) noexcept { end_process(status); }
 

@@ -101,6 +101,11 @@ inline constinit Next<int(int, epoll_event*, int, const timespec*, const sigset_
     "epoll_pwait2"};
 
 inline constinit Next<pid_t()> fork{"fork"};
+inline constinit Next<int(uid_t)> setuid{"setuid"};
+inline constinit Next<int(uid_t)> seteuid{"seteuid"};
+inline constinit Next<int(uid_t, uid_t)> setreuid{"setreuid"};
+inline constinit Next<int(uid_t, uid_t, uid_t)> setresuid{"setresuid"};
+inline constinit Next<int(const char*)> chroot{"chroot"};
 inline constinit Next<void(int)> exit_now{"_exit"};
 inline constinit Next<int(const char*, char* const*, char* const*)> execve{"execve"};
 inline constinit Next<int(const char*, char* const*, char* const*)> execvpe{"execvpe"};

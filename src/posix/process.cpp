@@ -23,6 +23,12 @@ int detach(bool keep_directory, bool keep_streams) {
   return 0;
 }
 
+void before_identity_change() {
+  if (geteuid() != 0) return;
+  runtime::Runtime* joined = join();
+  if (joined != nullptr) joined->settle();
+}
+
 void end_process(int status) {
   leave_network();
   libc::exit_now(status);

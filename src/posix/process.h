@@ -18,6 +18,10 @@ int replace_process(F execute) {
   return outcome;
 }
 
+/// Before the process gives up its user or its root directory: a later visit to the daemon would be
+/// refused, so the process gets its own stack now.
+void before_identity_change();
+
 /// daemon(3) over the shim's fork. 0 or -errno.
 int detach(bool keep_directory, bool keep_streams);
 

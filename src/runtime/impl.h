@@ -37,7 +37,7 @@ class Impl {
   static constexpr std::uint32_t kMaxArenas = SetParts::kArenas;
   static constexpr std::uint32_t kMaxSets = 1024;
 
-  explicit Impl(Options options) : options_(std::move(options)) {}
+  explicit Impl(Options options);
   ~Impl();
 
   // --- membership.cpp --------------------------------------------------------------------------

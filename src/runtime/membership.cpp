@@ -8,6 +8,8 @@
 #include <algorithm>
 
 #include "base/sys.h"
+#include "control/client/connect.h"
+#include "control/proto/runtime_dir.h"
 #include "ring/barrier.h"
 #include "runtime/impl.h"
 
@@ -22,6 +24,13 @@ base::UniqueFd high_fd(base::UniqueFd fd) {
   return moved ? std::move(moved) : std::move(fd);
 }
 
+Impl::Impl(Options options) : options_(std::move(options)) {
+  // Programs clear their environment, change their user and their root: what is found out from
+  // these, now.
+  options_.directory = control::proto::runtime_directory(options_.directory);
+  if (options_.daemon_path.empty()) options_.daemon_path = control::find_daemon();
+}
+
 Impl::~Impl() { keeper_.stop(); }
 
 control::Client* Impl::client() {
@@ -31,7 +40,7 @@ control::Client* Impl::client() {
   auto made = control::Client::connect({.network = options_.network,
                                         .host = options_.host,
                                         .program = options_.program,
-                                        .directory = {},
+                                        .directory = options_.directory,
                                         .daemon_path = options_.daemon_path,
                                         .spawn = true});
   if (!made) {

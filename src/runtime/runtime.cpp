@@ -171,6 +171,7 @@ bool Runtime::set_ready(SetId set) { return impl_->set_ready(set); }
 void Runtime::before_fork() { impl_->before_fork(); }
 void Runtime::after_fork_parent(pid_t child) { impl_->after_fork_parent(child); }
 void Runtime::after_fork_child() { impl_->after_fork_child(); }
+void Runtime::settle() { static_cast<void>(impl_->own()); }
 void Runtime::before_exec() { impl_->before_exec(); }
 void Runtime::after_failed_exec() { impl_->after_failed_exec(); }
 void Runtime::leave() { impl_->leave(); }

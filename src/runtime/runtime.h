@@ -51,6 +51,7 @@ struct Options {
   std::string network = "default";
   std::string host;         ///< empty: the network's common host
   std::string program;      ///< shown by `ringway ss`
+  std::string directory;    ///< the daemon's; empty: as RINGWAY_DIR says
   std::string daemon_path;  ///< ringwayd to start on demand; empty: beside this library or on PATH
   std::string pcap;         ///< capture every frame of this program into this file; empty: none
   std::string port;         ///< port spec to use instead of links, e.g. "tap:tap0,ip=10.0.0.2/24"
@@ -148,6 +149,9 @@ class Runtime {
   /// (socket(), or accepting/polling an inherited listener, which is then cloned). The keeper
   /// starts again lazily.
   void after_fork_child();
+  /// Makes the process's own stack now, while it may still reach the daemon (before setuid or
+  /// chroot).
+  void settle();
   /// Around execve: the new image holds nothing. Gives up all holds; after a failed execve they are
   /// taken again (sockets whose only holder this process was stay open throughout).
   void before_exec();
