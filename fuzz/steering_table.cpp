@@ -69,12 +69,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint32_t value;
   };
   constexpr std::size_t kMost = 64;
+  constexpr std::uint32_t kWords = sizeof(steering::TableLayout) / 4;
   std::array<Patch, kMost> undo{};
   std::size_t count = 0;
   for (std::size_t at = 0; at + sizeof(Patch) <= size && count < kMost; at += sizeof(Patch)) {
     Patch patch;
     std::memcpy(&patch, data + at, sizeof patch);
-    patch.offset = patch.offset % (sizeof(steering::TableLayout) / 4) * 4;
+    patch.offset = patch.offset % kWords * 4;
     undo[count].offset = patch.offset;
     require(::pread(file.get(), &undo[count].value, 4, patch.offset) == 4);
     require(::pwrite(file.get(), &patch.value, 4, patch.offset) == 4);

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ringway::cli {
+
+enum class Verdict {
+  kGood,
+  kLimited,  // works, with a loss that `detail` names
+  kMissing,  // an optional feature does not work
+  kBroken,   // Ringway does not work without it
+};
+
+/// One finding of `ringway doctor`. `fix`: the exact thing to do; empty if there is nothing to.
+struct Check {
+  std::string name;
+  Verdict verdict = Verdict::kGood;
+  std::string detail;
+  std::string fix;
+};
+
+/// Looks at what Ringway needs and can use on this machine. Takes about a fifth of a second (steal
+/// is a rate).
+std::vector<Check> check_machine();
+/// The same for Ringway's own parts: daemon, shim, runtime directory.
+std::vector<Check> check_installation();
+
+}  // namespace ringway::cli
