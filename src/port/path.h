@@ -57,19 +57,29 @@ struct Path {
 
  private:
   void write_v4(std::byte* l3, std::uint8_t protocol, std::uint32_t l4_length) {
-    const auto total = static_cast<std::uint16_t>(20 + l4_length);
-    base::store_be16(l3 + 2, total);
-    base::store_be16(l3 + 4, static_cast<std::uint16_t>(ip_id++));
+    const auto total = __builtin_bswap16(static_cast<std::uint16_t>(20 + l4_length));
+    const auto id = __builtin_bswap16(static_cast<std::uint16_t>(ip_id++));
+    // The sum in memory order (RFC 1071, 2 (B)): what never changes comes from `header`, whose
+    // bytes have long been written, so that no load waits for the stores below.
+    std::uint64_t first;
+    std::uint64_t second;
+    std::uint32_t third;
+    const std::byte* fixed = header.data() + l3_offset;
+    std::memcpy(&first, fixed, sizeof first);
+    std::memcpy(&second, fixed + 8, sizeof second);
+    std::memcpy(&third, fixed + 16, sizeof third);
+    first &= 0xffff'0000'0000'ffffU;   // without total length and identification
+    second &= 0xffff'ffff'0000'00ffU;  // without protocol and checksum
+    std::uint64_t sum = (first >> 32) + (first & 0xffff) + (second >> 32) + (second & 0xff) +
+                        third + total + id + (std::uint32_t{protocol} << 8);
+    sum = (sum >> 32) + (sum & 0xffff'ffffU);
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    const auto field = static_cast<std::uint16_t>(~((sum >> 16) + sum));
+    std::memcpy(l3 + 2, &total, sizeof total);
+    std::memcpy(l3 + 4, &id, sizeof id);
     base::store_u8(l3 + 9, protocol);
-    base::store_be16(l3 + 10, 0);
-    std::uint32_t sum = 0;
-    for (std::size_t i = 0; i < 20; i += 4) {
-      const std::uint32_t word = base::load_be32(l3 + i);
-      sum += (word >> 16) + (word & 0xffff);
-    }
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    base::store_be16(l3 + 10, static_cast<std::uint16_t>(~sum));
+    std::memcpy(l3 + 10, &field, sizeof field);
   }
 };
 static_assert(sizeof(Path) <= 128);

@@ -51,13 +51,14 @@ inline void note_acknowledged(Connection& c) {
 
 /// Reserves a frame and writes all headers of a segment of a synchronized connection: ACK is set,
 /// the window is ours, timestamps as agreed; `extra` (may be nullptr) replaces the options.
-inline Draft begin_segment(const Context& t, Connection& c, base::SeqNum seq, std::uint8_t flags,
-                           std::uint32_t payload_length, base::Instant now,
-                           const wire::TcpOptions* extra = nullptr) {
+[[gnu::always_inline]] inline Draft write_segment(port::Path& path, port::TxBatch* batch,
+                                                  Connection& c, base::SeqNum seq,
+                                                  std::uint8_t flags, std::uint32_t payload_length,
+                                                  base::Instant now,
+                                                  const wire::TcpOptions* extra) {
   Draft d;
-  port::Path& path = t.path(c);
-  d.batch = t.paths.batch(path);
-  if (d.batch == nullptr) [[unlikely]]
+  d.batch = batch;
+  if (batch == nullptr) [[unlikely]]
     return d;
   const bool stamped = extra == nullptr && (c.flags & kTimestamps) != 0;
   const auto options = static_cast<std::uint32_t>(
@@ -89,9 +90,16 @@ inline Draft begin_segment(const Context& t, Connection& c, base::SeqNum seq, st
   return d;
 }
 
+inline Draft begin_segment(const Context& t, Connection& c, base::SeqNum seq, std::uint8_t flags,
+                           std::uint32_t payload_length, base::Instant now,
+                           const wire::TcpOptions* extra = nullptr) {
+  port::Path& path = t.path(c);
+  return write_segment(path, t.paths.batch(path), c, seq, flags, payload_length, now, extra);
+}
+
 /// Commits a draft whose payload is in place.
-inline void finish_segment(const Context& t, const Connection& c, const Draft& d) {
-  const port::Path& path = t.path(c);
+[[gnu::always_inline]] inline void commit_segment(const Context& t, const port::Path& path,
+                                                  const Connection& c, const Draft& d) {
   mem::FrameDesc desc;
   desc.l4_offset = path.header_length;
   desc.flow_hash = c.flow_hash;
@@ -107,6 +115,10 @@ inline void finish_segment(const Context& t, const Connection& c, const Draft& d
   }
   d.batch->commit(d.packet, path.header_length + length, desc);
   t.count(Counter::kSegmentsOut);
+}
+
+inline void finish_segment(const Context& t, const Connection& c, const Draft& d) {
+  commit_segment(t, t.path(c), c, d);
 }
 
 /// Any header without payload along a path: SYN, RST, answers for nobody. False: no room.

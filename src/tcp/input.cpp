@@ -1,5 +1,6 @@
 #include <sys/epoll.h>
 
+#include <cerrno>
 #include <optional>
 
 #include "tcp/emit.h"
@@ -11,6 +12,19 @@ namespace {
 
 using base::SeqNum;
 using wire::TcpFlags;
+
+/// False: memory has run out. What was taken off the ring cannot be asked for again.
+[[gnu::noinline]] bool deliver_large(const Context& t, std::uint32_t index, Connection& c,
+                                     Segment& segment) {
+  constexpr std::uint32_t kHeader = wire::TcpHeader::kSize;
+  const std::uint32_t length = segment.length - kHeader;
+  if (deliver(t, c, {c.rcv.nxt, segment.data + kHeader, length, false}, segment) == length) {
+    return true;
+  }
+  c.error = ENOBUFS;
+  t.due(index, c, kResetDue);
+  return false;
+}
 
 /// Header prediction (Van Jacobson): a segment of an established stream, next in order, that has
 /// nothing but text and ACK. Returns false, with nothing changed, if it is anything else.
@@ -33,11 +47,8 @@ bool fast_reliable(const Context& t, std::uint32_t index, Connection& c, Segment
   }
   t.count(Counter::kFastIn);
   if (length == 0) return true;
-  const std::uint32_t taken =
-      deliver(t, c, {c.rcv.nxt, p + wire::TcpHeader::kSize, length, false}, segment);
-  if (taken != length) [[unlikely]] {
-    c.error = ENOBUFS;
-    t.due(index, c, kResetDue);
+  if (!deliver_small(t, c, p + wire::TcpHeader::kSize, length) &&
+      !deliver_large(t, index, c, segment)) {
     return true;
   }
   t.raise(index, c, EPOLLIN);

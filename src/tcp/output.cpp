@@ -258,7 +258,7 @@ void Tcp::output(base::Instant now) {
   }
 }
 
-bool Tcp::next_event(Event& event) {
+bool Tcp::take_event(Event& event) {
   TcpState& s = *t_.s;
   if (!s.listener_events.empty()) {
     const std::uint32_t index = s.listener_events.head;
@@ -270,7 +270,7 @@ bool Tcp::next_event(Event& event) {
     l.events = 0;
     if (!l.in_use) s.listeners.free(index);
     if (event.bits != 0 && event.socket != 0) return true;
-    return next_event(event);
+    return take_event(event);
   }
   while (!s.events.empty()) {
     const std::uint32_t index = s.events.head;
@@ -280,7 +280,8 @@ bool Tcp::next_event(Event& event) {
     c.flags &= ~kInEventList;
     event = {index, c.socket, c.events, false};
     c.events = 0;
-    free_if_unused(t_, index);
+    if (c.state == State::kClosed) [[unlikely]]
+      free_if_unused(t_, index);
     if (event.bits != 0 && event.socket != 0) return true;
   }
   return false;

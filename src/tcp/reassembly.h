@@ -24,6 +24,26 @@ struct Payload {
   }
 };
 
+/// Queues a few octets that are next in order to an empty `rx`: the usual case of small messages.
+/// False, with nothing done: deliver() does it.
+inline bool deliver_small(const Context& t, Connection& c, const std::byte* data,
+                          std::uint32_t length) {
+  if (c.rx.tail != 0 || length > mem::Cell::kInlineBytes) return false;
+  const std::uint32_t index = t.b.cells->allocate_raw();
+  if (index == 0) return false;
+  mem::Cell& cell = (*t.b.cells)[index];
+  cell.next = 0;
+  cell.frame = {};
+  cell.offset = 0;
+  cell.length = length;
+  std::memcpy(cell.data.data(), data, length);
+  c.rx = {index, index, length};
+  c.rcv.nxt += length;
+  c.bytes_received += length;
+  t.count(Counter::kBytesIn, length);
+  return true;
+}
+
 /// Queues octets that are next in order to `rx`: keeps the frame if that pays, else copies. Returns
 /// how many were taken; fewer than offered only when memory has run out.
 std::uint32_t deliver(const Context& t, Connection& c, const Payload& payload, Segment& segment);

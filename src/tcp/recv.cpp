@@ -25,6 +25,18 @@ void after_read(const Context& t, std::uint32_t index, Connection& c) {
   }
 }
 
+/// Copies all that is there if it is one cell of private bytes and fits: small messages. The caller
+/// empties the queue.
+bool take_whole_cell(const Context& t, const Connection& c, const iovec& to) {
+  const std::uint32_t index = c.rx.head;
+  if (index != c.rx.tail || c.rx.bytes > to.iov_len) return false;
+  const mem::Cell& cell = (*t.b.cells)[index];
+  if (cell.frame) return false;
+  std::memcpy(to.iov_base, cell.data.data() + cell.offset, cell.length);
+  t.b.cells->free(index);
+  return true;
+}
+
 std::uint32_t peek(const Context& t, const Connection& c, std::span<const iovec> to) {
   std::uint32_t done = 0;
   for (const iovec& piece : to) {
@@ -41,6 +53,12 @@ std::uint32_t peek(const Context& t, const Connection& c, std::span<const iovec>
 Io Tcp::recv(std::uint32_t connection, std::span<const iovec> to, bool peek_only, base::Instant) {
   Connection& c = conn(connection);
   if (c.rx.bytes == 0) return nothing_to_read(c);
+  if (!peek_only && to.size() == 1 && take_whole_cell(t_, c, to[0])) {
+    const auto n = c.rx.bytes;
+    c.rx = {};
+    after_read(t_, connection, c);
+    return {n, 0};
+  }
   if (peek_only) return {peek(t_, c, to), 0};
   Io io;
   for (const iovec& piece : to) {

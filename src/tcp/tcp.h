@@ -147,7 +147,10 @@ class Tcp {
   bool blocked() const { return !t_.s->blocked.empty(); }
   bool has_output() const { return !t_.s->dirty.empty(); }
   /// Takes the next event; false: none left.
-  bool next_event(Event& event);
+  bool next_event(Event& event) {
+    if (t_.s->events.empty() && t_.s->listener_events.empty()) return false;
+    return take_event(event);
+  }
 
   TcpState& state() { return *t_.s; }
   const Counters& counters() const { return t_.s->counters; }
@@ -155,6 +158,8 @@ class Tcp {
   const Connection& conn(std::uint32_t index) const { return t_.s->connections[index]; }
 
  private:
+  bool take_event(Event& event);
+
   Context t_;
 };
 
