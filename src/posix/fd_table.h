@@ -23,10 +23,11 @@ struct FdEntry {
 struct alignas(64) Description {
   enum Flag : std::uint32_t {
     kNonBlocking = 1,
-    kBound = 2,    ///< bind() was called on the stack
-    kActive = 4,   ///< connected, listening or has sent: it stays the stack's
-    kInEpoll = 8,  ///< may have interests that a demotion must move
-    kAsync = 16,   ///< O_ASYNC as set; no signal is ever sent for it
+    kBound = 2,       ///< bind() was called on the stack
+    kActive = 4,      ///< connected, listening or has sent: it stays the stack's
+    kInEpoll = 8,     ///< may have interests that a demotion must move
+    kConnected = 32,  ///< connect() has succeeded
+    kAsync = 16,      ///< O_ASYNC as set; no signal is ever sent for it
   };
 
   std::atomic<std::uint64_t> index_and_generation{0};

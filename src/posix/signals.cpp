@@ -82,6 +82,7 @@ bool is_synchronous(int number, const siginfo_t* info) {
 }
 
 void on_signal(int number, siginfo_t* info, void* context) {
+  runtime::Runtime::note_signal();
   if (!runtime::Runtime::inside() || is_synchronous(number, info)) {
     call(number, info, context);
     return;

@@ -133,8 +133,12 @@ int connect_socket(int fd, Description& d, const sockaddr* address, socklen_t le
   }
   if (outcome == 0 || outcome == -EINPROGRESS) d.set(Description::kActive);
   const bool waits = outcome == -EINPROGRESS || outcome == -EALREADY;
-  if (!waits || d.has(Description::kNonBlocking)) return outcome;
-  return finish_connect(d);
+  if (waits && !d.has(Description::kNonBlocking)) outcome = finish_connect(d);
+  if (outcome != 0 || !d.is_stream()) return outcome;
+  // Success is told once (connect(2)): by this call, or by the first one after a non-blocking one.
+  if (d.has(Description::kConnected)) return -EISCONN;
+  d.set(Description::kConnected);
+  return 0;
 }
 
 namespace {

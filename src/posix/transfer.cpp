@@ -86,6 +86,13 @@ ssize_t send_to(int fd, Description& d, const iovec* parts, int count, int flags
   return outcome < 0 ? -errno : outcome;
 }
 
+/// tcp(7): MSG_TRUNC takes bytes from a stream and throws them away.
+ssize_t discard(Description& d, ssize_t count, int flags) {
+  std::array<std::byte, 16384> nowhere;
+  const iovec part{nowhere.data(), std::min(static_cast<std::size_t>(count), nowhere.size())};
+  return receive(d, &part, 1, flags, nullptr, nullptr);
+}
+
 }  // namespace
 
 ssize_t total_of(const iovec* parts, int count) {
@@ -102,9 +109,12 @@ ssize_t receive_slowly(Description& d, const iovec* parts, int count, int flags,
                        base::Endpoint* from, int* out_flags, ssize_t first) {
   if ((flags & MSG_OOB) != 0) return -EINVAL;       // no urgent data is ever there
   if ((flags & MSG_ERRQUEUE) != 0) return -EAGAIN;  // and no error queue
+  if ((flags & (MSG_TRUNC | MSG_PEEK)) == MSG_TRUNC && d.is_stream()) {
+    return discard(d, total_of(parts, count), flags & ~MSG_TRUNC);
+  }
   const bool whole = (flags & MSG_WAITALL) != 0 && d.is_stream() && (flags & MSG_PEEK) == 0;
   const bool sleeps = may_sleep(d, flags);
-  if (first == -EAGAIN && !sleeps && !whole && (flags & MSG_WAITALL) == 0) return first;
+  if (first == -EAGAIN && !sleeps && (flags & kOwnReceiveFlags) == 0) return first;
   const std::int64_t timeout_ns = d.receive_timeout_ns.load(std::memory_order_relaxed);
   const Pin pin(d);
   Rest rest(parts, count);

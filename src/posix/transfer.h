@@ -15,13 +15,15 @@ ssize_t receive_slowly(Description& d, const iovec* parts, int count, int flags,
 ssize_t send_slowly(int fd, Description& d, const iovec* parts, int count, int flags,
                     const base::Endpoint* to, ssize_t first);
 
+/// Those that a stack does not know; MSG_TRUNC means two things.
+constexpr int kOwnReceiveFlags = MSG_WAITALL | MSG_OOB | MSG_ERRQUEUE | MSG_TRUNC;
+
 /// `from` and `out_flags` may be null.
 inline ssize_t receive(Description& d, const iovec* parts, int count, int flags,
                        base::Endpoint* from, int* out_flags) {
   constexpr int kRuntimeFlags = MSG_PEEK | MSG_TRUNC;
-  constexpr int kOwnFlags = MSG_WAITALL | MSG_OOB | MSG_ERRQUEUE;
   ssize_t got = -EAGAIN;
-  if ((flags & kOwnFlags) == 0) [[likely]] {
+  if ((flags & kOwnReceiveFlags) == 0) [[likely]] {
     got = network()->receive(d.id(), parts, count, flags & kRuntimeFlags, from, out_flags);
     if (got != -EAGAIN) return got;
   }

@@ -11,6 +11,8 @@ namespace ringway::runtime {
 
 thread_local int Inside::depth = 0;
 thread_local bool Inside::deferred = false;
+thread_local volatile std::uint32_t Inside::signals = 0;
+thread_local volatile int Inside::bell = -1;
 std::atomic<void (*)()> Inside::hook{nullptr};
 
 void Inside::run_deferred() {

@@ -38,6 +38,8 @@ struct LocalStack {
 
 /// Signals and nesting of the calling thread.
 struct Inside {
+  static thread_local volatile std::uint32_t signals;  ///< handlers that ran or were put off
+  static thread_local volatile int bell;  ///< eventfd that a signal rings; -1: not about to sleep
   static thread_local int depth;
   static thread_local bool deferred;
   static std::atomic<void (*)()> hook;

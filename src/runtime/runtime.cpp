@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "base/sys.h"
 #include "runtime/impl.h"
 
 namespace ringway::runtime {
@@ -178,6 +179,12 @@ void Runtime::leave() { impl_->leave(); }
 bool Runtime::inside() { return Inside::depth != 0; }
 void Runtime::set_deferred_signal_hook(void (*hook)()) {
   Inside::hook.store(hook, std::memory_order_release);
+}
+void Runtime::note_signal() {
+  Inside::signals = Inside::signals + 1;
+  const int bell = Inside::bell;
+  const std::uint64_t one = 1;
+  if (bell >= 0) base::sys::raw(SYS_write, bell, reinterpret_cast<long>(&one), sizeof one);
 }
 void Runtime::note_deferred_signal() { Inside::deferred = true; }
 bool Runtime::owns_fd(int fd) const { return impl_->owns_fd(fd); }

@@ -166,6 +166,10 @@ class Runtime {
   /// The shim's handler calls this while inside(): the hook then runs when the thread leaves.
   static void note_deferred_signal();
 
+  /// The shim's handler calls this for every signal, put off or not: a wait of this thread that is
+  /// under way ends with -EINTR, wherever it is. Async-signal-safe.
+  static void note_signal();
+
   /// fds that belong to the runtime (doorbells, control socket, memfds): a program that closes
   /// "all" fds must not close these; the shim asks.
   bool owns_fd(int fd) const;

@@ -65,6 +65,7 @@ class Wait {
   int run() {
     for (;;) {
       if (subject_.collect(impl_)) return 1;
+      if (Inside::signals != signals_) return -EINTR;
       base::Instant now = clock_now();
       if (look_at_kernel(now, true)) return 1;
       if (now >= deadline_) return 0;
@@ -139,6 +140,11 @@ class Wait {
   /// 0: look again; -EINTR.
   int sleep() {
     const int event = thread_event.fd();
+    Inside::bell = event;
+    if (Inside::signals != signals_) {
+      Inside::bell = -1;
+      return -EINTR;
+    }
     base::Instant wake_at = deadline_;
     bool go = true;
     place_count_ = 0;
@@ -147,6 +153,7 @@ class Wait {
     }
     int result = 0;
     if (go) result = sleep_in_kernel(event, wake_at);
+    Inside::bell = -1;
     for (std::uint32_t i = 0; i < place_count_; ++i) rise(places_[i]);
     if (go) impl_.keeper().expect_absence();
     return result;
@@ -218,6 +225,7 @@ class Wait {
   }
 
   Impl& impl_;
+  const std::uint32_t signals_ = Inside::signals;
   Subject& subject_;
   std::span<pollfd> kernel_;
   base::Instant deadline_;

@@ -15,7 +15,7 @@ ssize_t Sockets::send(std::uint32_t index, std::span<const iovec> from, int flag
                       base::Instant now) {
   const Socket& s = at(index);
   if (s.kind != SocketKind::kTcp) [[unlikely]]
-    return s.kind == SocketKind::kStream ? -EPIPE : -ENOTCONN;
+    return s.kind == SocketKind::kUdp ? -ENOTCONN : -EPIPE;
   if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
   const tcp::Io io = stack_.tcp().send(s.object, from, (flags & MSG_MORE) != 0, now);
   if (io.bytes != 0) [[likely]]

@@ -268,7 +268,9 @@ int Sockets::get_option(std::uint32_t index, int level, int name, void* value, s
   if ((level == IPPROTO_IP || level == IPPROTO_IPV6) && harmless_at_ip_level(level, name)) {
     return answer_int(0, value, length);
   }
-  return -ENOPROTOOPT;
+  const bool known =
+      level == IPPROTO_IP || level == IPPROTO_IPV6 || level == IPPROTO_TCP || level == IPPROTO_UDP;
+  return known ? -ENOPROTOOPT : -EOPNOTSUPP;
 }
 
 int Sockets::get_socket_option(Socket& s, int name, void* value, socklen_t* length) {

@@ -49,13 +49,17 @@ int Sets::control(std::uint32_t set, int op, std::uint32_t socket, int tag,
     unlink_from_socket(index);
     discard(index);
     return 0;
-  } else if (op != EPOLL_CTL_MOD) {
-    return -EINVAL;
+  } else if (op != EPOLL_CTL_MOD ||
+             ((t_.items[index].events | event.events) & EPOLLEXCLUSIVE) != 0) {
+    return -EINVAL;  // epoll_ctl(2): an exclusive item cannot be changed
   }
   stack::EpollItem& item = t_.items[index];
-  item.events = event.events;
+  item.events = event.events | kAlways;  // what is left of a fired one-shot lacks even these
   item.data = event.data.u64;
-  if ((ready_now & (item.events | kAlways)) != 0) enqueue(index);
+  if ((ready_now & item.events) != 0) {
+    enqueue(index);
+    woken_ |= t_.sets[set].waiters;
+  }
   return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "stack/socket_state.h"
 
@@ -33,6 +34,8 @@ class Sets {
               std::uint32_t ready_now);
   /// Something happened to `socket`: queues its items. Returns the waiters of their sets.
   std::uint64_t notify(std::uint32_t socket, std::uint32_t bits);
+  /// The waiters of sets that became ready by control(), once.
+  std::uint64_t take_woken() { return std::exchange(woken_, 0); }
   /// Removes the socket from all its sets.
   void forget(std::uint32_t socket);
 
@@ -60,6 +63,7 @@ class Sets {
   void unlink_from_socket(std::uint32_t item);
 
   stack::SocketTables& t_;
+  std::uint64_t woken_ = 0;
 };
 
 template <typename Readiness>

@@ -82,7 +82,7 @@ int Sockets::connect(std::uint32_t index, const base::Endpoint& local, const bas
 
 int Sockets::connect_again(std::uint32_t index) {
   Socket& s = at(index);
-  if (s.kind == SocketKind::kListener) return -EINVAL;
+  if (s.kind == SocketKind::kListener) return -EISCONN;
   if (s.connecting == 0) return -EISCONN;
   const tcp::State state = stack_.tcp().state(s.object);
   if (state == tcp::State::kSynSent || state == tcp::State::kSynReceived) return -EALREADY;
@@ -128,7 +128,10 @@ int Sockets::accept(std::uint32_t index, std::uint64_t holder, base::Endpoint* p
   s.object = connection;
   s.local = stack_.tcp().local(connection);
   s.remote = stack_.tcp().remote(connection);
-  s.options = stack_.tcp().options(connection);
+  // Linux: a connection starts with what its listener has now, not when it began to listen.
+  const base::Instant now{static_cast<std::int64_t>(stack_.state().last_turn_ns)};
+  s.options = at(index).options;
+  stack_.tcp().set_options(connection, s.options, now);
   stack_.tcp().set_socket(connection, made);
   if (peer != nullptr) *peer = s.remote;
   return static_cast<int>(made);
@@ -148,9 +151,9 @@ bool Sockets::release(std::uint32_t index, std::uint64_t holder, base::Instant n
 }
 
 std::uint64_t Sockets::drain_events() {
-  std::uint64_t waiters = 0;
+  std::uint64_t waiters = sets_.take_woken();
   tcp::Event event;
-  bool any = false;
+  bool any = waiters != 0;
   while (stack_.tcp().next_event(event)) {
     any = true;
     if (event.socket == 0) continue;

@@ -25,10 +25,9 @@ def tell(program, names, environment):
         if run.returncode == 0:
             break
         # A behaviour that hung or crashed is told of, and the rest goes on after it.
-        begun = [name for name in todo if any(line.split(":")[0].split(".")[0] == name for line in told)]
+        begun = [line.partition(":")[0] for line in told if line.endswith(": begins")]
         last = begun[-1] if begun else todo[0]
         if run.returncode != 3:
-            last = next((name for name in todo[todo.index(last) if begun else 0:]), last)
             lines.append(f"{last}: ENDS with status {run.returncode}")
         todo = todo[todo.index(last) + 1:]
     return lines

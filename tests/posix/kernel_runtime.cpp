@@ -272,6 +272,7 @@ void Runtime::leave() {}
 bool Runtime::inside() { return false; }
 void Runtime::set_deferred_signal_hook(void (*)()) {}
 void Runtime::note_deferred_signal() {}
+void Runtime::note_signal() {}
 bool Runtime::owns_fd(int fd) const {
   return static_cast<std::size_t>(fd) < kMost && g_owned[fd].load(std::memory_order_relaxed);
 }

@@ -233,6 +233,7 @@ int main(int argc, char** argv) {
         wanted.empty() || from || std::find(wanted.begin(), wanted.end(), one.name) != wanted.end();
     if (!reached || !named) continue;
     g_running = one.name;
+    std::printf("%s: begins\n", g_running);
     signal(SIGALRM, on_alarm);
     alarm(10);
     one.run();

@@ -289,6 +289,21 @@ BEHAVIOUR(epoll_add_while_another_thread_waits) {
   told("and_later", waited(e, 0, {{1, "socket"}}));
 }
 
+BEHAVIOUR(epoll_second_add_while_another_thread_waits) {
+  const Pair p = stream();
+  const Pair q = stream();
+  send(q.client, "x", 1, 0);
+  ready(q.server);
+  const Fd e = instance();
+  add(e, p.server, EPOLLIN, 1);
+  std::thread adder([&] {
+    poll(nullptr, 0, 30);
+    add(e, q.server, EPOLLIN, 2);
+  });
+  told("woken", waited(e, 3000, {{1, "first"}, {2, "second"}}));
+  adder.join();
+}
+
 BEHAVIOUR(epoll_two_waiters_one_event) {
   const Pair p = stream();
   const Fd e = instance();
