@@ -266,6 +266,7 @@ bool Runtime::set_ready(SetId set) {
 void Runtime::before_fork() { g_mutex.lock(); }
 void Runtime::after_fork_parent(pid_t) { g_mutex.unlock(); }
 void Runtime::after_fork_child() { g_mutex.unlock(); }
+void Runtime::settle() {}
 void Runtime::before_exec() {}
 void Runtime::after_failed_exec() {}
 void Runtime::leave() {}
