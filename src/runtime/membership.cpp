@@ -143,10 +143,14 @@ LocalStack* Impl::find_arena(steering::StackId id) {
 }
 
 void Impl::leave() {
-  const std::lock_guard setup(setup_mutex_);
-  if (left_) return;
-  left_ = true;
+  {
+    const std::lock_guard setup(setup_mutex_);
+    if (left_) return;
+    left_ = true;
+  }
+  // Unlocked: the keeper may be about to take the mutex, for a child that has just died.
   keeper_.stop();
+  const std::lock_guard setup(setup_mutex_);
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = *arenas_[i];
     bool last = true;
