@@ -1,11 +1,10 @@
 #pragma once
 
-#include <immintrin.h>
-
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "mem/frame_desc.h"
 #include "mem/region.h"
@@ -57,24 +56,29 @@ class SlotReceiver final : public mem::FrameSink {
 
   /// True if next() would return a frame. Reads shared memory only; needs no lock.
   bool ready() const {
-    return shared_->slots[state_->next % kSlots].seq.load(std::memory_order_acquire) ==
-           state_->next + 1;
+    const std::uint32_t next = std::atomic_ref(state_->next).load(std::memory_order_relaxed);
+    return shared_->slots[next % kSlots].seq.load(std::memory_order_acquire) == next + 1;
   }
   /// The next frame. A frame by reference belongs to the caller until `release(slots)`; an inline
   /// one is valid until the next call of publish(). Bad descriptors are counted and skipped.
   Frame next() {
     while (ready()) {
       Slot& slot = shared_->slots[state_->next % kSlots];
-      _mm_prefetch(reinterpret_cast<const char*>(&slot) + 64, _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(&slot) + 128, _MM_HINT_T0);
-      mem::FrameDesc desc = slot.desc;  // read once
       std::atomic_ref(state_->next).store(state_->next + 1, std::memory_order_relaxed);
+      mem::FrameDesc desc;  // everything is read once
+      desc.flags = slot.flags;
       if ((desc.flags & mem::kFrameInline) != 0) {
+        desc.length = slot.length;
+        desc.l4_offset = slot.l4_offset;
         if (desc.length <= Slot::kInlineBytes) [[likely]]
           return {slot.data.data(), desc};
-      } else if (view_.contains(desc.slot, desc.offset, desc.length)) {
-        ++state_->kept;
-        return {view_.slot(desc.slot) + desc.offset, desc};
+      } else {
+        std::memcpy(&desc, slot.data.data(), sizeof desc);
+        desc.flags = static_cast<std::uint8_t>(desc.flags & ~mem::kFrameInline);
+        if (view_.contains(desc.slot, desc.offset, desc.length)) {
+          ++state_->kept;
+          return {view_.slot(desc.slot) + desc.offset, desc};
+        }
       }
       ++state_->bad_descs;
     }

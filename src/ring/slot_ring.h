@@ -10,21 +10,26 @@
 namespace ringway::ring {
 
 /// One slot of a link's ring: 256 bytes, four cache lines. The sequence number in the slot is the
-/// only word both sides need: the receiver sees frame and signal in the same line.
+/// only word both sides need: the receiver sees frame and signal in the same line. The header is
+/// kept to eight bytes so that 64 bytes of payload with their Ethernet, IPv4 and TCP headers (118)
+/// fit into two lines.
 ///
-///   0     4        8             24                                    256
-///   +-----+--------+-------------+--------------------------------------+
-///   | seq | unused | FrameDesc   | the frame itself, up to 232 bytes    |
-///   +-----+--------+-------------+--------------------------------------+
+///   0     4        6       7        8                                            256
+///   +-----+--------+-------+--------+--------------------------------------------+
+///   | seq | length | flags | l4_off | the frame itself, up to 248 bytes;         |
+///   |     |        |       |        | without kFrameInline: its FrameDesc        |
+///   +-----+--------+-------+--------+--------------------------------------------+
 struct alignas(64) Slot {
-  static constexpr std::uint32_t kInlineBytes = 232;
+  static constexpr std::uint32_t kInlineBytes = 248;
 
   std::atomic<std::uint32_t> seq;  ///< position + 1 once the slot is published
-  std::uint32_t unused;
-  mem::FrameDesc desc;
+  std::uint16_t length;            ///< of an inline frame
+  std::uint8_t flags;              ///< FrameFlag
+  std::uint8_t l4_offset;          ///< as in FrameDesc
   std::array<std::byte, kInlineBytes> data;
 };
 static_assert(sizeof(Slot) == 256);
+static_assert(offsetof(Slot, data) == 8);
 
 /// Sizes of one direction of a link. The Region holds small frames for what does not fit a slot and
 /// big ones for sends that travel whole; small ones keep 64-byte colours, so they take a 1514-byte

@@ -75,14 +75,16 @@ TEST_F(SlotRingTest, HostileSender_DescriptorOutsideTheRegionIsCountedAndSkipped
       {.slot = kFrames, .offset = 0, .length = 1},
       {.slot = 0, .offset = 2000, .length = 100},
       {.slot = kFrames - 1, .offset = 1, .length = 65535},
-      {.slot = 0, .offset = 0, .length = 233, .flags = mem::kFrameInline},
   };
   std::uint32_t position = 0;
   for (const auto& desc : bad) {
-    shared_->slots[position].desc = desc;
+    std::memcpy(shared_->slots[position].data.data(), &desc, sizeof desc);
     shared_->slots[position].seq.store(position + 1);
     ++position;
   }
+  shared_->slots[position].flags = mem::kFrameInline;
+  shared_->slots[position].length = Slot::kInlineBytes + 1;
+  shared_->slots[position].seq.store(position + 1);
   EXPECT_EQ(receiver_.next().data, nullptr);
   EXPECT_EQ(receiver_state_.bad_descs, 4U);
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "mem/frame_desc.h"
 #include "ring/slot_ring.h"
@@ -51,15 +52,17 @@ class SlotSender {
   void commit(const Reservation& r, std::uint32_t length, mem::FrameDesc desc) {
     Slot& s = slot(state_->next);
     desc.length = static_cast<std::uint16_t>(length);
+    s.l4_offset = desc.l4_offset;
     if (r.frame == kNoFrame) {
-      desc.flags |= mem::kFrameInline;
-      desc.offset = 0;
+      s.length = desc.length;
+      s.flags = desc.flags | mem::kFrameInline;
     } else {
       desc.slot = r.frame;
       desc.offset = static_cast<std::uint16_t>(r.data - frame_base(r.frame));
       state_->lent[r.frame / 64] |= std::uint64_t{1} << (r.frame % 64);
+      s.flags = desc.flags;
+      std::memcpy(s.data.data(), &desc, sizeof desc);
     }
-    s.desc = desc;
     ++state_->next;
     s.seq.store(state_->next, std::memory_order_release);
   }

@@ -7,11 +7,7 @@
 namespace ringway::runtime {
 
 /// CLOCK_MONOTONIC: the only clock of the system below the front ends.
-inline base::Instant clock_now() {
-  timespec t{};
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return {t.tv_sec * 1'000'000'000 + t.tv_nsec};
-}
+base::Instant clock_now();
 
 /// For ppoll: the time from now to `deadline`, none for never. Returns nullptr for never.
 inline const timespec* until(base::Instant deadline, base::Instant now, timespec& room) {
