@@ -54,6 +54,12 @@ class Bench {
       *memory = UniqueFd(ringway::mem::make_sealed_memfd("fuzz", 4096).value());
     }
     doorbell_ = UniqueFd(sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    // One program stays, and with it the network.
+    resident_ = connect();
+    proto::Hello hello;
+    ringway::steering::set_text(hello.network, "default");
+    require(proto::send(resident_.get(), hello, 1).has_value());
+    turn();
   }
   ~Bench() {
     daemon_.reset();
@@ -87,7 +93,7 @@ class Bench {
  private:
   std::string path_;
   std::unique_ptr<control::daemon::Daemon> daemon_;
-  UniqueFd arena_, mailbox_, doorbell_, life_;
+  UniqueFd arena_, mailbox_, doorbell_, life_, resident_;
 };
 
 Bench& bench() {
