@@ -1,5 +1,6 @@
 #include "control/client/client.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +20,20 @@ using base::UniqueFd;
 namespace {
 
 proto::Key key_of(const ListenKey& key) { return {key.protocol, key.scope, key.port, key.address}; }
+
+// Programs count on low numbers being free, and some close all of them: ours lie out of their way.
+UniqueFd keep_high(int fd) {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const auto floor = std::min<rlim_t>(limit.rlim_cur - limit.rlim_cur / 4, 8192);
+  UniqueFd high(base::sys::fcntl(fd, F_DUPFD_CLOEXEC, static_cast<long>(floor)));
+  return high ? std::move(high) : UniqueFd(base::sys::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+}
+
+UniqueFd move_high(UniqueFd fd) {
+  UniqueFd high = keep_high(fd.get());
+  return high ? std::move(high) : std::move(fd);
+}
 
 /// LinkReply and LinkOffer have the same fields.
 template <typename Message>
@@ -56,11 +71,11 @@ Result<void> Client::open_session() {
   for (int i = 1;; ++i) {
     auto socket = connect_daemon({options_.directory, options_.daemon_path, options_.spawn, false});
     if (!socket) return tl::unexpected(std::move(socket).error());
-    socket_ = std::move(*socket);
+    socket_ = move_high(std::move(*socket));
     auto reply = exchange<proto::HelloReply>(hello, {});
     if (reply) {
       const auto welcome = reply->as<proto::HelloReply>();
-      table_ = std::move(reply->fds[0]);
+      table_ = move_high(std::move(reply->fds[0]));
       membership_ = {welcome.network, welcome.host, welcome.table_identity};
       return {};
     }
@@ -121,11 +136,10 @@ Result<StackId> Client::register_stack(const StackFds& fds, bool gateway) {
   const auto id = reply->as<proto::StackReply>().stack;
   Held held;
   held.gateway = gateway;
-  const auto keep = [](int fd) { return UniqueFd(base::sys::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
-  held.arena = keep(fds.arena);
-  held.mailbox = keep(fds.mailbox);
-  held.doorbell = keep(fds.doorbell);
-  held.life = keep(fds.life);
+  held.arena = keep_high(fds.arena);
+  held.mailbox = keep_high(fds.mailbox);
+  held.doorbell = keep_high(fds.doorbell);
+  held.life = keep_high(fds.life);
   stacks_[id.raw()] = std::move(held);
   return id;
 }
@@ -136,10 +150,10 @@ Result<void> Client::join_stack(StackId stack, int arena) {
   auto reply = call<proto::HoldReply>(request, std::span(&arena, 1));
   if (!reply) return tl::unexpected(std::move(reply).error());
   Held held;
-  held.arena = UniqueFd(base::sys::fcntl(arena, F_DUPFD_CLOEXEC, 3));
-  held.mailbox = std::move(reply->fds[0]);
-  held.doorbell = std::move(reply->fds[1]);
-  held.life = std::move(reply->fds[2]);
+  held.arena = keep_high(arena);
+  held.mailbox = move_high(std::move(reply->fds[0]));
+  held.doorbell = move_high(std::move(reply->fds[1]));
+  held.life = move_high(std::move(reply->fds[2]));
   stacks_[stack.raw()] = std::move(held);
   return {};
 }
@@ -255,7 +269,7 @@ Result<steering::Host> Client::resolve(std::string_view name) {
 
 void Client::keep_link(const Link& link) {
   links_[{link.stack.raw(), link.number}] =
-      HeldLink{link.stack, link.peer, link.side, link.memory.duplicate()};
+      HeldLink{link.stack, link.peer, link.side, keep_high(link.memory.get())};
 }
 
 void Client::enqueue(proto::Received message) {

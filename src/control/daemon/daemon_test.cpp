@@ -46,6 +46,18 @@ TEST_F(DaemonTest, Hello_TableDescriptor_CannotBeWritten) {
   EXPECT_EQ(base::sys::fcntl(one.table_fd(), F_GETFL) & O_ACCMODE, O_RDONLY);
 }
 
+TEST_F(DaemonTest, Hello_ClientsDescriptors_LeaveLowNumbersFree) {
+  const base::UniqueFd before(base::sys::eventfd(0, EFD_CLOEXEC));
+  const int lowest = before.get();
+  auto one = client();
+  const TestStack stack;
+  ASSERT_TRUE(one.register_stack(stack.fds()));
+  EXPECT_GT(one.fd(), lowest + 100);
+  EXPECT_TRUE(one.owns_fd(one.fd()));
+  EXPECT_TRUE(one.owns_fd(one.table_fd()));
+  EXPECT_FALSE(one.owns_fd(lowest));
+}
+
 TEST_F(DaemonTest, Hello_NamedHosts_HaveAddressesOfTheirOwnAndResolve) {
   auto web = client("default", "web");
   auto plain = client();
