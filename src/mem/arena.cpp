@@ -71,7 +71,6 @@ base::Result<Arena> Arena::create(std::string_view name, std::size_t size,
   header.layout_hash = layout_hash;
   header.size_bytes = size;
   header.owner_pid = static_cast<std::uint32_t>(getpid());
-  header.lock.init();
   header.magic = ArenaHeader::kMagic;
   return arena;
 }

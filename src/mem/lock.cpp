@@ -1,40 +1,87 @@
 #include "mem/lock.h"
 
 #include <immintrin.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cerrno>
 
 namespace ringway::mem {
 
-void StackLock::init() {
-  pthread_mutexattr_t attributes;
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  pthread_mutex_init(&mutex_, &attributes);
-  pthread_mutexattr_destroy(&attributes);
+namespace {
+
+/// How long a waiter sleeps before it looks whether the owner still lives.
+constexpr timespec kPatience{0, 10'000'000};
+
+/// Where the pending entry goes if libc's list is not laid out as expected.
+thread_local void* no_list = nullptr;
+
+}  // namespace
+
+thread_local StackLock::ThreadCache StackLock::thread_;
+
+void StackLock::forget_thread() { thread_ = {}; }
+
+void StackLock::look_up_thread() {
+  thread_.id = static_cast<std::uint32_t>(syscall(SYS_gettid));
+  robust_list_head* head = nullptr;
+  std::size_t length = 0;
+  const bool known = syscall(SYS_get_robust_list, 0, &head, &length) == 0 && head != nullptr &&
+                     head->futex_offset == -static_cast<long>(offsetof(StackLock, node_));
+  thread_.pending = known ? reinterpret_cast<void**>(&head->list_op_pending) : &no_list;
 }
 
-StackLock::Outcome StackLock::outcome(int result) {
-  if (result == EBUSY) return Outcome::kBusy;
-  if (result == EOWNERDEAD) {
-    pthread_mutex_consistent(&mutex_);
-    return Outcome::kOwnerDied;
+StackLock::Outcome StackLock::try_lock() {
+  const Self self = this_thread();
+  *self.pending = &node_;
+  std::uint32_t expected = 0;
+  if (word_.compare_exchange_strong(expected, self.id, std::memory_order_acquire)) {
+    return Outcome::kAcquired;
   }
-  return Outcome::kAcquired;
+  if ((expected & FUTEX_OWNER_DIED) != 0 && take_over(self, expected)) return Outcome::kOwnerDied;
+  *self.pending = nullptr;
+  return Outcome::kBusy;
 }
 
-StackLock::Outcome StackLock::try_lock() { return outcome(pthread_mutex_trylock(&mutex_)); }
+bool StackLock::take_over(Self self, std::uint32_t seen) {
+  return word_.compare_exchange_strong(seen, self.id | FUTEX_WAITERS, std::memory_order_acquire);
+}
 
-StackLock::Outcome StackLock::lock() {
+StackLock::Outcome StackLock::lock_slowly(Self self) {
   // About 20 us of pauses: a turn is shorter, so the holder is most likely running and about to
   // leave.
   for (int i = 0; i < 400; ++i) {
-    const int result = pthread_mutex_trylock(&mutex_);
-    if (result != EBUSY) return outcome(result);
+    std::uint32_t seen = word_.load(std::memory_order_relaxed);
+    if (seen == 0 && word_.compare_exchange_strong(seen, self.id, std::memory_order_acquire)) {
+      return Outcome::kAcquired;
+    }
     for (int pause = 0; pause < 8; ++pause) _mm_pause();
   }
-  return outcome(pthread_mutex_lock(&mutex_));
+  for (;;) {
+    std::uint32_t seen = word_.load(std::memory_order_relaxed);
+    if (seen == 0) {
+      // Others may sleep: whoever takes it from here on has to wake one.
+      if (word_.compare_exchange_strong(seen, self.id | FUTEX_WAITERS, std::memory_order_acquire)) {
+        return Outcome::kAcquired;
+      }
+      continue;
+    }
+    if ((seen & FUTEX_OWNER_DIED) != 0) {
+      if (take_over(self, seen)) return Outcome::kOwnerDied;
+      continue;
+    }
+    const std::uint32_t awaited = seen | FUTEX_WAITERS;
+    if (seen != awaited && !word_.compare_exchange_strong(seen, awaited)) continue;
+    const long waited = syscall(SYS_futex, &word_, FUTEX_WAIT, awaited, &kPatience, nullptr, 0);
+    const bool owner_gone = waited != 0 && errno == ETIMEDOUT &&
+                            kill(static_cast<pid_t>(awaited & FUTEX_TID_MASK), 0) != 0 &&
+                            errno == ESRCH;
+    if (owner_gone && take_over(self, awaited)) return Outcome::kOwnerDied;
+  }
 }
+
+void StackLock::wake_one() { syscall(SYS_futex, &word_, FUTEX_WAKE, 1, nullptr, nullptr, 0); }
 
 }  // namespace ringway::mem

@@ -29,7 +29,8 @@ bool counter_is_invariant() {
 /// its slope need not be better than that; in between a reading costs a third of the kernel's.
 struct Line {
   static constexpr std::uint64_t kValidTicks = 1U << 23;  // some 3 ms
-  static constexpr std::uint64_t kSlopeTicks = 1U << 18;  // some 100 us: the slope is right to 0.1 %
+  static constexpr std::uint64_t kSlopeTicks = 1U
+                                               << 18;  // some 100 us: the slope is right to 0.1 %
 
   std::uint64_t ticks = 0;
   std::int64_t ns = 0;

@@ -79,6 +79,7 @@ void Impl::after_fork_parent(pid_t child) {
 }
 
 void Impl::after_fork_child() {
+  mem::StackLock::forget_thread();
   // The locks are the parent's thread's, which releases them; here they only count as left.
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);

@@ -20,30 +20,8 @@ void Inside::run_deferred() {
   if (auto* run = hook.load(std::memory_order_acquire)) run();
 }
 
-Entry::Entry(LocalStack& local) : local_(local) {
-  Inside::enter();
-  stack::StackState& state = local_.state();
-  const auto outcome = state.header.lock.lock();
-  now_ = clock_now();
-  // Other processes may hold the stack too: time never goes back within an arena.
-  if (now_.ns < static_cast<std::int64_t>(state.last_turn_ns)) {
-    now_.ns = static_cast<std::int64_t>(state.last_turn_ns);
-  }
-  if (outcome == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
-    local_.stack->poison(now_);
-}
-
-bool Entry::turn() {
-  const bool worked = local_.stack->turn(now_);
-  wake_ |= local_.sockets->drain_events();
-  return worked;
-}
-
-Entry::~Entry() {
+void Entry::leave_and_wake() {
   stack::Stack& stack = *local_.stack;
-  if (stack.tcp().has_output()) stack.tcp().output(now_);
-  stack.flush();
-  wake_ |= local_.sockets->drain_events();
   std::array<int, 16> bells;
   std::size_t count = 0;
   for (const int fd : stack.bells()) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -56,14 +57,37 @@ struct Inside {
 /// after the lock is released, doorbells are rung and sleeping threads woken.
 class Entry {
  public:
-  explicit Entry(LocalStack& local);
-  ~Entry();
+  explicit Entry(LocalStack& local) : local_(local) {
+    Inside::enter();
+    stack::StackState& state = local_.state();
+    const auto outcome = state.header.lock.lock();
+    // Other processes may hold the stack too: time never goes back within an arena.
+    now_.ns = std::max(clock_now().ns, static_cast<std::int64_t>(state.last_turn_ns));
+    if (outcome == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
+      local_.stack->poison(now_);
+  }
+  ~Entry() {
+    stack::Stack& stack = *local_.stack;
+    if (stack.tcp().has_output()) stack.tcp().output(now_);
+    stack.flush();
+    wake_ |= local_.sockets->drain_events();
+    if (wake_ != 0 || !stack.bells().empty()) [[unlikely]] {
+      leave_and_wake();
+      return;
+    }
+    local_.state().header.lock.unlock();
+    Inside::leave();
+  }
   Entry(const Entry&) = delete;
   Entry& operator=(const Entry&) = delete;
 
   base::Instant now() const { return now_; }
   /// Receives what is there, and passes news on.
-  bool turn();
+  bool turn() {
+    const bool worked = local_.stack->turn(now_);
+    wake_ |= local_.sockets->drain_events();
+    return worked;
+  }
   socket::Sockets& sockets() { return *local_.sockets; }
   tcp::Tcp& tcp() { return local_.stack->tcp(); }
   /// nullptr if the id is stale.
@@ -72,6 +96,8 @@ class Entry {
   }
 
  private:
+  void leave_and_wake();
+
   LocalStack& local_;
   base::Instant now_;
   std::uint64_t wake_ = 0;

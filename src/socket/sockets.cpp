@@ -150,7 +150,7 @@ bool Sockets::release(std::uint32_t index, std::uint64_t holder, base::Instant n
   return true;
 }
 
-std::uint64_t Sockets::drain_events() {
+std::uint64_t Sockets::drain_all_events() {
   std::uint64_t waiters = sets_.take_woken();
   tcp::Event event;
   bool any = waiters != 0;

@@ -76,9 +76,10 @@ class Sockets {
   int get_option(std::uint32_t index, int level, int name, void* value, socklen_t* length);
 
   /// Passes news of the protocols on to sets; returns the waiters to wake (bit per stack::Waiter).
-  std::uint64_t drain_events();
+  std::uint64_t drain_events() { return stack_.has_events() ? drain_all_events() : 0; }
 
  private:
+  std::uint64_t drain_all_events();
   int set_socket_option(stack::Socket& s, int name, int value, const void* raw, socklen_t length);
   int set_tcp_option(stack::Socket& s, int name, int value, const void* raw, socklen_t length);
   int get_socket_option(stack::Socket& s, int name, void* value, socklen_t* length);

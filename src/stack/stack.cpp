@@ -220,7 +220,7 @@ bool Stack::cut_datagram(void* self, port::Path& path, std::span<const std::byte
   return static_cast<Stack*>(self)->ip_->send_fragments(path, IPPROTO_UDP, l4, out);
 }
 
-void Stack::flush() {
+void Stack::flush_all() {
   for (std::uint32_t i = 0; i < touched_.count; ++i) {
     const std::uint16_t number = touched_.ports[i];
     if (tx_[number] == nullptr || !tx_[number]->flush() || number >= kMaxLinks) continue;

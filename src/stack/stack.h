@@ -62,7 +62,14 @@ class Stack {
   bool turn(base::Instant now);
   /// Hands what has been written to the ports; after user calls that may have sent. Adds to
   /// bells().
-  void flush();
+  void flush() {
+    if ((touched_.count | room_made_.count) != 0) flush_all();
+  }
+  /// True if a protocol has news for the front end.
+  bool has_events() const {
+    return !state_->tcp.events.empty() || !state_->tcp.listener_events.empty() ||
+           !state_->udp.events.empty();
+  }
   /// True if turn() would find something to receive. Reads shared memory only; needs no lock.
   bool has_input() const;
   base::Instant next_deadline() const;
@@ -144,6 +151,7 @@ class Stack {
   std::uint32_t poll_marked(base::Instant now);
   void set_hot_links(bool hot);
   bool found_room();
+  void flush_all();
   void ring_bell(int fd);
   void heat(std::uint16_t index);
   void cool(std::uint32_t at);
