@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "bench/runner/machine.h"
 #include "bench/runner/options.h"
 #include "bench/runner/process.h"
 #include "bench/runner/report.h"
@@ -51,9 +53,22 @@ std::vector<CaseResult> run_all(const Options& options) {
   return results;
 }
 
+/// A Ringway of its own: no port of a running program is in the way, no daemon of another version
+/// answers. ringwayd ends by itself when its programs are gone. A directory that the user has set
+/// is left.
+void use_own_ringway(const TemporaryFolder& folder) {
+  setenv("RINGWAY_DIR", (folder.path() + "/network").c_str(), 0);
+}
+
 int run(Options& options) {
   start_sweeper();
   catch_interrupts();
+  const base::Result<TemporaryFolder> folder = TemporaryFolder::make();
+  if (!folder) {
+    fmt::print(stderr, "ringway bench: {}\n", folder.error().what);
+    return 1;
+  }
+  use_own_ringway(*folder);
   std::string missing;
   if (options.kernel_only) {
     missing = "--kernel-only was given";
