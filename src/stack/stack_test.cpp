@@ -1,0 +1,229 @@
+#include "stack/stack.h"
+
+#include <gtest/gtest.h>
+#include <sys/epoll.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "base/random.h"
+#include "stack/test_pair.h"
+#include "wire/tcp.h"
+
+namespace ringway::stack {
+namespace {
+
+constexpr base::IpAddress kLocal = base::IpAddress::v4(127, 0, 0, 1);
+
+class StackTest : public testing::Test {
+ protected:
+  /// A connection from a to b, established; {a's, b's}.
+  std::pair<std::uint32_t, std::uint32_t> connect(std::uint16_t port = 80) {
+    const auto listener = pair_.b.stack->tcp().listen({kLocal, port}, 16, 0, {});
+    EXPECT_NE(listener.index, 0U);
+    const std::uint32_t path = pair_.a.stack->path_for(pair_.a.link, kLocal, kLocal);
+    const auto opened =
+        pair_.a.stack->tcp().connect({kLocal, 50'000}, {kLocal, port}, path, 0, {}, pair_.now);
+    EXPECT_NE(opened.index, 0U);
+    pair_.run();
+    const std::uint32_t accepted = pair_.b.stack->tcp().accept(listener.index);
+    EXPECT_NE(accepted, 0U);
+    return {opened.index, accepted};
+  }
+  std::uint32_t send(Stack& stack, std::uint32_t connection, std::span<const std::byte> data) {
+    const iovec piece{const_cast<std::byte*>(data.data()), data.size()};
+    const auto io = stack.tcp().send(connection, {&piece, 1}, false, pair_.now);
+    stack.flush();
+    return io.bytes;
+  }
+  std::vector<std::byte> receive(Stack& stack, std::uint32_t connection, std::size_t most) {
+    std::vector<std::byte> data(most);
+    const iovec piece{data.data(), data.size()};
+    data.resize(stack.tcp().recv(connection, {&piece, 1}, false, pair_.now).bytes);
+    stack.flush();
+    return data;
+  }
+  static std::vector<std::byte> pattern(std::size_t n) {
+    std::vector<std::byte> v(n);
+    for (std::size_t i = 0; i < n; ++i) v[i] = static_cast<std::byte>(i * 31 % 253);
+    return v;
+  }
+
+  StackPair pair_;
+};
+
+TEST_F(StackTest, Bytes_CrossTheLinkBothWays) {
+  const auto [from, to] = connect();
+  const auto data = pattern(200'000);
+  std::vector<std::byte> got;
+  std::size_t sent = 0;
+  while (got.size() < data.size()) {
+    sent += send(*pair_.a.stack, from, std::span(data).subspan(sent));
+    pair_.run();
+    const auto piece = receive(*pair_.b.stack, to, 70'000);
+    got.insert(got.end(), piece.begin(), piece.end());
+  }
+  EXPECT_EQ(got, data);
+  EXPECT_EQ(send(*pair_.b.stack, to, std::span(data).first(64)), 64U);
+  pair_.run();
+  EXPECT_EQ(receive(*pair_.a.stack, from, 100).size(), 64U);
+}
+
+TEST_F(StackTest, ClosedOnBothSides_LeavesNoConnectionCellOrFrame) {
+  const auto [from, to] = connect();
+  send(*pair_.a.stack, from, pattern(100'000));
+  pair_.run();
+  receive(*pair_.b.stack, to, 200'000);
+  pair_.a.stack->tcp().close(from, pair_.now);
+  pair_.run();
+  pair_.b.stack->tcp().close(to, pair_.now);
+  pair_.run();
+  for (Stack* stack : {pair_.a.stack.get(), pair_.b.stack.get()}) {
+    EXPECT_EQ(stack->state().tcp.connections.in_use(), 0U);
+    EXPECT_EQ(stack->state().cells.in_use(), 0U);
+    EXPECT_EQ(stack->state().frame_pool.in_use, 1U);  // the one that is never given out
+    EXPECT_EQ(stack->state().links[0].receiver.kept, 0U);
+  }
+}
+
+TEST_F(StackTest, NoListener_ResetArrivesAtOnce) {
+  const std::uint32_t path = pair_.a.stack->path_for(pair_.a.link, kLocal, kLocal);
+  const auto opened =
+      pair_.a.stack->tcp().connect({kLocal, 50'000}, {kLocal, 81}, path, 0, {}, pair_.now);
+  pair_.run();
+  EXPECT_EQ(pair_.a.stack->tcp().state(opened.index), tcp::State::kClosed);
+  EXPECT_EQ(pair_.a.stack->tcp().error(opened.index), ECONNREFUSED);
+}
+
+TEST_F(StackTest, LinkGoesDown_DataThatArrivedIsReadThenReset) {
+  const auto [from, to] = connect();
+  send(*pair_.a.stack, from, pattern(1000));
+  pair_.b.stack->take_link_down(pair_.b.link, pair_.now);
+  EXPECT_EQ(pair_.b.stack->tcp().state(to), tcp::State::kClosed);
+  EXPECT_EQ(receive(*pair_.b.stack, to, 2000).size(), 1000U);
+  EXPECT_EQ(pair_.b.stack->tcp().error(to), ECONNRESET);
+  EXPECT_EQ(pair_.b.stack->link_to({1, 1}), Stack::kNoLink);
+}
+
+TEST_F(StackTest, LinkGoesDownAfterTheirFin_ReadsToTheEndWithoutError) {
+  const auto [from, to] = connect();
+  send(*pair_.a.stack, from, pattern(1000));
+  pair_.a.stack->tcp().close(from, pair_.now);
+  pair_.a.stack->turn(pair_.now);
+  pair_.b.stack->take_link_down(pair_.b.link, pair_.now);
+  EXPECT_EQ(receive(*pair_.b.stack, to, 2000).size(), 1000U);
+  EXPECT_EQ(pair_.b.stack->tcp().error(to), 0);
+}
+
+TEST_F(StackTest, FullRing_SenderStopsAndGoesOnWhenThereIsRoom) {
+  const auto [from, to] = connect();
+  const auto data = pattern(64);
+  std::uint32_t sent = 0;
+  while (send(*pair_.a.stack, from, data) == 64) sent += 64;
+  EXPECT_GE(sent, ring::kSlots * 60);
+  EXPECT_EQ(pair_.a.stack->tcp().readiness(from) & EPOLLOUT, 0U);
+  std::size_t got = 0;
+  for (int i = 0; i < 100 && got < sent; ++i) {
+    pair_.run();
+    got += receive(*pair_.b.stack, to, 1'000'000).size();
+  }
+  EXPECT_EQ(got, sent);
+  EXPECT_NE(pair_.a.stack->tcp().readiness(from) & EPOLLOUT, 0U);
+}
+
+TEST_F(StackTest, Sleeping_SenderMarksAndRings) {
+  connect();
+  ASSERT_TRUE(pair_.b.stack->prepare_sleep(*pair_.b.mailbox.get()));
+  pair_.a.stack->bells().clear();
+  const auto from = pair_.a.stack->tcp().find({kLocal, 50'000}, {kLocal, 80});
+  send(*pair_.a.stack, from, pattern(10));
+  EXPECT_EQ(pair_.a.stack->bells().size(), 1U);
+  EXPECT_TRUE(pair_.b.stack->has_input());
+  // Rung once: until it sleeps again nobody rings a second time.
+  send(*pair_.a.stack, from, pattern(10));
+  EXPECT_EQ(pair_.a.stack->bells().size(), 1U);
+}
+
+TEST_F(StackTest, InputBeforeSleep_IsNoticed) {
+  connect();
+  const auto from = pair_.a.stack->tcp().find({kLocal, 50'000}, {kLocal, 80});
+  send(*pair_.a.stack, from, pattern(10));
+  EXPECT_FALSE(pair_.b.stack->prepare_sleep(*pair_.b.mailbox.get()));
+  EXPECT_EQ(pair_.b.mailbox.get()->sleeping.load(), 0U);
+}
+
+TEST_F(StackTest, FlowOfAnotherLink_CannotBeReached) {
+  const auto [from, to] = connect();
+  // A third stack says that it is the other end of b's connection with a.
+  StackPair::End c = StackPair::make(3);
+  const base::UniqueFd memory(*driver::LinkMemory::create());
+  StackPair::join(c, pair_.b, memory.get(), true);
+  StackPair::join(pair_.b, c, memory.get(), false);
+  port::Path& way = c.stack->path(c.stack->path_for(c.link, kLocal, kLocal));
+  const driver::LinkMemory third = std::move(*driver::LinkMemory::map(memory.get()));
+  ring::SenderState state{};
+  ring::SlotSender sender(&state, &third.direction(0), third.region(0));
+  const auto room = sender.reserve(60);
+  std::byte* segment = way.write_header(room.data, 6, 20);
+  wire::TcpHeader header;
+  header.src_port = 50'000;
+  header.dst_port = 80;
+  header.seq = pair_.b.stack->tcp().conn(to).rcv.nxt;
+  header.flags = {wire::TcpFlags::kRst | wire::TcpFlags::kAck};
+  header.emit(segment);
+  sender.commit(room, 54, {});
+  pair_.run();
+  EXPECT_EQ(pair_.b.stack->tcp().state(to), tcp::State::kEstablished);
+  EXPECT_EQ(pair_.b.stack->state().counters.get(Count::kDropForeignFlow), 1U);
+  static_cast<void>(from);
+}
+
+TEST_F(StackTest, GarbageFromThePeer_IsCountedAndHurtsOnlyTheLink) {
+  const auto [from, to] = connect();
+  base::Random random = base::Random::seeded(11);
+  ring::SenderState state{};
+  state.next = pair_.a.stack->state().links[0].sender.next;
+  state.consumed = state.next;
+  ring::SlotSender sender(&state, &pair_.shared.direction(0), pair_.shared.region(0));
+  for (int i = 0; i < 5'000; ++i) {
+    const auto length = 1 + random.below(random.below(4) == 0 ? 2'000 : 120);
+    const auto room = sender.reserve(length);
+    if (room.data == nullptr) {
+      pair_.b.stack->turn(pair_.now);
+      continue;
+    }
+    for (std::uint32_t k = 0; k < length; ++k) room.data[k] = static_cast<std::byte>(random.next());
+    if (random.below(2) == 0 && length > 54) {  // good enough to get as far as TCP
+      port::Path& way = pair_.a.stack->path(pair_.a.stack->path_for(pair_.a.link, kLocal, kLocal));
+      std::byte* segment = way.write_header(room.data, 6, length - 34);
+      base::store_be16(segment, 50'000);
+      base::store_be16(segment + 2, static_cast<std::uint16_t>(79 + random.below(3)));
+    }
+    sender.commit(room, length, {});
+    pair_.b.stack->turn(pair_.now);
+  }
+  EXPECT_GT(pair_.b.stack->state().counters.get(Count::kDropParse), 100U);
+  static_cast<void>(from);
+  static_cast<void>(to);
+}
+
+TEST_F(StackTest, Arena_RefusesAnotherLayout) {
+  const int fd = fcntl(pair_.a.stack->arena().fd(), F_DUPFD_CLOEXEC, 0);
+  const auto wrong = mem::Arena::map(fd, layout_hash() + 1, true);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().code, base::ErrorCode::kCorrupt);
+}
+
+TEST_F(StackTest, SecondViewOfTheArena_SeesTheSameConnections) {
+  const auto [from, to] = connect();
+  auto other = Stack::open(fcntl(pair_.b.stack->arena().fd(), F_DUPFD_CLOEXEC, 0));
+  ASSERT_TRUE(other);
+  EXPECT_TRUE((*other)->has_unmapped_links());
+  EXPECT_EQ((*other)->tcp().state(to), tcp::State::kEstablished);
+  static_cast<void>(from);
+}
+
+}  // namespace
+}  // namespace ringway::stack
