@@ -4,6 +4,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/sys.h"
 #include "mem/arena.h"
 #include "stack/state.h"
 
@@ -71,6 +72,13 @@ void read_listeners(const tcp::ListenerSlab& slab, StackView& into) {
 }  // namespace
 
 base::Result<StackView> read_stack(int fd) {
+  // Stacks without sockets of their own (a gateway, `ringway ping`) have an arena of one page.
+  constexpr off_t kOnePage = 4096;
+  struct stat status {};
+  if (base::sys::fstat(fd, &status) == 0 && status.st_size <= kOnePage) {
+    base::sys::close(fd);
+    return StackView{};
+  }
   const auto arena = mem::Arena::map(fd, stack::layout_hash(), true);
   if (!arena) return tl::unexpected(arena.error());
   if (arena->size() < sizeof(stack::StackState)) {

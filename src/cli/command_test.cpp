@@ -50,7 +50,7 @@ class CommandTest : public testing::Test {
 
 TEST_F(CommandTest, Help_EveryCommandHasOne) {
   for (const char* command : {"", "run", "up", "down", "status", "net", "net list", "net add",
-                              "net del", "ss", "doctor", "bench"}) {
+                              "net del", "ss", "ping", "doctor", "bench"}) {
     const auto outcome = ringway(std::string(command) + " --help");
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_GT(outcome.output.size(), 40U) << command;
@@ -58,9 +58,10 @@ TEST_F(CommandTest, Help_EveryCommandHasOne) {
 }
 
 TEST_F(CommandTest, WrongArguments_ExitWithTwo) {
-  for (const char* wrong : {"", "fly", "run --fast -- true", "run", "run --spin -1 -- true",
-                            "run --network a/b -- true", "run --only tcp:x -- true", "status now",
-                            "net", "net add", "net add x --subnet 10.0.0.0/99", "ss --port 1"}) {
+  for (const char* wrong :
+       {"", "fly", "run --fast -- true", "run", "run --spin -1 -- true",
+        "run --network a/b -- true", "run --only tcp:x -- true", "status now", "net", "net add",
+        "net add x --subnet 10.0.0.0/99", "ss --port 1", "ping", "ping x -c 0"}) {
     const auto outcome = ringway(wrong);
     EXPECT_EQ(outcome.status, 2) << wrong << "\n" << outcome.output;
     EXPECT_FALSE(outcome.output.empty()) << wrong;
@@ -101,6 +102,15 @@ TEST_F(CommandTest, Ss_UnknownNetwork_IsRefused) {
   EXPECT_EQ(ringway("up").status, 0);
   EXPECT_EQ(ringway("ss --json").output, "[]\n");
   EXPECT_EQ(ringway("ss --network nowhere").status, 1);
+}
+
+TEST_F(CommandTest, Ping_NoSuchHost_IsRefused) {
+  for (const char* target : {"nowhere", "192.0.2.1"}) {
+    const auto outcome = ringway(std::string("ping ") + target);
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_EQ(outcome.lines(), 1U) << outcome.output;
+  }
+  EXPECT_NE(ringway("ping ringway").output.find("no program"), std::string::npos);
 }
 
 TEST_F(CommandTest, Run_ProgramThatCannotBe_SaysWhyInOneLine) {

@@ -16,6 +16,7 @@ void add_run(CLI::App& app, Action& action, const std::vector<std::string>& comm
 void add_daemon_commands(CLI::App& app, Action& action);  // up, down, status
 void add_net(CLI::App& app, Action& action);
 void add_ss(CLI::App& app, Action& action);
+void add_ping(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 
 }  // namespace ringway::cli

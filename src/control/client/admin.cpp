@@ -41,7 +41,16 @@ Result<void> Admin::set_stay(bool stay) {
 }
 
 Result<void> Admin::shutdown() {
-  return ask<proto::Ok>(proto::Shutdown{}).map([](const proto::Received&) {});
+  if (auto answered = ask<proto::Ok>(proto::Shutdown{}); !answered) {
+    return tl::unexpected(std::move(answered).error());
+  }
+  // It hangs up last: from then on nobody finds it.
+  const auto deadline = monotonic_now() + kRequestTimeout;
+  for (;;) {
+    const auto message = receive_next(socket_.get(), deadline);
+    if (!message && hung_up(message.error())) return {};
+    if (!message) return tl::unexpected(message.error());
+  }
 }
 
 Result<void> Admin::add_network(std::string_view name, std::optional<base::Prefix> prefix4) {

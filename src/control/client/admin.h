@@ -22,7 +22,7 @@ class Admin {
 
   base::Result<proto::StatusReply> status();
   base::Result<void> set_stay(bool stay);
-  /// The daemon answers and ends; running programs keep their connections.
+  /// The daemon has ended when this returns; running programs keep their connections.
   base::Result<void> shutdown();
   /// Without a prefix the daemon chooses one.
   base::Result<void> add_network(std::string_view name, std::optional<base::Prefix> prefix4);
