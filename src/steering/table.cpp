@@ -234,6 +234,23 @@ std::optional<StackId> Table::lookup(const IpAddress& destination, Protocol prot
   });
 }
 
+bool Table::holds(StackId id, const IpAddress& address, Protocol protocol,
+                  std::uint16_t port) const {
+  if (static_cast<std::uint32_t>(protocol) >= kProtocols) return false;
+  return consistently(*layout_, [&] {
+    const auto host = host_at(*layout_, address);
+    const auto stack = living(*layout_, id);
+    if (!host || !stack) return false;
+    const Wanted wanted{address, *host, stack->host};
+    bool found = false;
+    walk(*layout_, protocol, port, [&](const Entry& entry) {
+      found = entry.stack == id && fit(entry, wanted) != 0;
+      return found;
+    });
+    return found || block_owner(*layout_, protocol, port, *host) == id;
+  });
+}
+
 std::optional<HostIndex> Table::host_of_stack(StackId id) const {
   return consistently(*layout_, [&]() -> std::optional<HostIndex> {
     const auto stack = living(*layout_, id);

@@ -38,6 +38,11 @@ class Table {
                                 std::uint16_t port, std::uint32_t flow_hash,
                                 HostIndex from = kNoHost) const;
 
+  /// True if `id` may use `address` and `port` as its own: as one of the port's listeners, or by
+  /// the ephemeral block.
+  bool holds(StackId id, const base::IpAddress& address, Protocol protocol,
+             std::uint16_t port) const;
+
   /// The host of a stack that is alive.
   std::optional<HostIndex> host_of_stack(StackId id) const;
   std::optional<StackId> gateway() const;

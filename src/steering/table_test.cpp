@@ -261,6 +261,21 @@ TEST_F(TableTest, Ephemeral_GranuleWithAListener_IsPassedOver) {
   EXPECT_LT(block.first + block.count, 65500);
 }
 
+TEST_F(TableTest, Holds_ListenersAndEphemeralBlocksOfTheStackItself) {
+  const auto one = stack(a_);
+  const auto other = stack(a_);
+  ASSERT_EQ(lease_errno(one, any(80)), 0);
+  const auto block = *writer_.lease_ephemeral(one, Protocol::kTcp);
+  EXPECT_TRUE(table_.holds(one, kAddressA, Protocol::kTcp, 80));
+  EXPECT_TRUE(table_.holds(one, kAddressA, Protocol::kTcp, block.first));
+  EXPECT_FALSE(table_.holds(one, kAddressA, Protocol::kUdp, 80));
+  EXPECT_FALSE(table_.holds(one, kFar, Protocol::kTcp, 80));
+  EXPECT_FALSE(table_.holds(other, kAddressA, Protocol::kTcp, 80));
+  EXPECT_FALSE(table_.holds(other, kAddressA, Protocol::kTcp, block.first));
+  writer_.remove_stack(one);
+  EXPECT_FALSE(table_.holds(one, kAddressA, Protocol::kTcp, 80));
+}
+
 TEST_F(TableTest, Gateway_TakesAddressesThatNobodyOwns) {
   EXPECT_EQ(to(kFar, 80), std::nullopt);
   Stack s;

@@ -170,11 +170,7 @@ bool emit_header(const Context& t, std::uint32_t path_index, wire::TcpHeader& he
   mem::FrameDesc desc;
   desc.l4_offset = path.header_length;
   desc.flow_hash = hash;
-  if ((path.flags & (port::kPathReliable | port::kPathTxChecksum)) != 0) {
-    desc.flags = mem::kFrameCsumNeeded;
-  } else {
-    wire::finish_tcp({p, length}, path.local, path.remote);
-  }
+  desc.flags = seal_checksum(path, {p, length});
   batch->commit(packet, path.header_length + length, desc);
   t.count(Counter::kSegmentsOut);
   return true;

@@ -1,0 +1,284 @@
+#include "gateway/gateway.h"
+
+#include <fmt/format.h>
+#include <immintrin.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/sys.h"
+#include "control/client/exchange.h"
+#include "driver/tap/tap_port.h"
+#include "ring/barrier.h"
+
+namespace ringway::gateway {
+
+using base::ErrorCode;
+using base::Result;
+namespace sys = base::sys;
+
+namespace {
+
+/// What an epoll event is about; below kPeer it is a constant, above a peer's index.
+enum Source : std::uint64_t { kTap, kDoorbell, kControl, kSignal, kPeer };
+
+/// Traffic mostly goes on within a moment, and a wake-up costs about as much.
+constexpr base::Duration kSpin = base::Duration::microseconds(20);
+/// How often a busy loop looks at what only epoll knows.
+constexpr base::Duration kLook = base::Duration::milliseconds(1);
+
+}  // namespace
+
+Gateway::Gateway(std::unique_ptr<Attachment> attachment)
+    : attachment_(std::move(attachment)),
+      state_(attachment_->state()),
+      epoll_(sys::epoll_create1(EPOLL_CLOEXEC)),
+      peers_(*attachment_, epoll_.get(), kPeer),
+      pool_(&state_.frame_pool, state_.frames.data()),
+      scratch_(ip::Reassembly::kScratchBytes),
+      waiting_(kFrameBytes),
+      ip_(state_.ip, {&state_.cells, &pool_, nullptr}, scratch_) {
+  state_.frame_pool.slot_size = kFrameBytes;
+  state_.frame_pool.slot_count = kFrames;
+}
+
+Gateway::~Gateway() { attachment_->leave(); }
+
+Result<std::unique_ptr<Gateway>> Gateway::open(const Options& options) {
+  auto attachment = Attachment::join(options.network);
+  if (!attachment) return tl::unexpected(std::move(attachment).error());
+  std::unique_ptr<Gateway> gateway(new Gateway(std::move(*attachment)));
+  if (auto done = gateway->set_up(options); !done) return tl::unexpected(std::move(done).error());
+  return gateway;
+}
+
+namespace {
+
+/// The kernel's address: as asked for, else the subnet's first, which no host gets.
+Result<base::Prefix> choose_address(const Options& options, const steering::Table& table) {
+  const steering::Network network = table.network();
+  const base::Prefix subnet{network.prefix4, network.prefix4_length};
+  base::Prefix chosen{base::IpAddress::v4(network.prefix4.to_v4() + 1), subnet.length};
+  if (options.ip) {
+    chosen.address = options.ip->address;
+    if (options.ip->length != 0) chosen.length = options.ip->length;
+  }
+  if (!subnet.contains(chosen.address)) {
+    return base::fail(ErrorCode::kInvalidArgument,
+                      fmt::format("{} is not within {}, the subnet of network {}",
+                                  base::to_string(chosen.address), base::to_string(subnet),
+                                  steering::text_of(network.name)));
+  }
+  if (table.find_host(chosen.address)) {
+    return base::fail(
+        ErrorCode::kExists,
+        fmt::format("{} is the address of a host of the network; take another, such "
+                    "as {}",
+                    base::to_string(chosen.address),
+                    base::to_string(base::IpAddress::v4(network.prefix4.to_v4() + 1))));
+  }
+  return chosen;
+}
+
+}  // namespace
+
+Result<void> Gateway::set_up(const Options& options) {
+  const auto kernel_ip = choose_address(options, attachment_->table());
+  if (!kernel_ip) return tl::unexpected(kernel_ip.error());
+  kernel_ip_ = *kernel_ip;
+  if (auto opened = open_tap(options, *kernel_ip); !opened) return opened;
+  // Last: from here on programs rely on it.
+  if (auto gateway = attachment_->become_gateway(); !gateway) return gateway;
+  ring::AsymmetricBarrier::enrol();
+  if (auto watched = watch_all(); !watched) return watched;
+  ip_.announce(kInterface, tap_tx_);
+  flush();
+  return {};
+}
+
+Result<void> Gateway::open_tap(const Options& options, const base::Prefix& kernel_ip) {
+  const steering::Network network = attachment_->table().network();
+  base::Prefix kernel_ip6{network.prefix6, network.prefix6_length};
+  kernel_ip6.address.bytes[15] = 1;
+  driver::TapOptions tap;
+  tap.name = options.tap;
+  tap.kernel_ip = kernel_ip;
+  if (!attachment_->table().find_host(kernel_ip6.address)) tap.kernel_ip6 = kernel_ip6;
+  auto port = driver::TapPort::open(tap, pool_);
+  if (!port && tap.kernel_ip6 && port.error().code != ErrorCode::kPermission) {
+    tap.kernel_ip6.reset();  // a kernel without IPv6 still has the rest
+    port = driver::TapPort::open(tap, pool_);
+  }
+  if (!port) return tl::unexpected(std::move(port).error());
+  tap_ = std::move(*port);
+  tap_tx_ = port::TxBatch(tap_.get(), &pool_, nullptr, 0);
+  configure_ip(kernel_ip, kernel_ip6.address);
+  return {};
+}
+
+void Gateway::configure_ip(const base::Prefix& kernel_ip, const base::IpAddress& kernel_ip6) {
+  const steering::Table& table = attachment_->table();
+  const steering::Network network = table.network();
+  const steering::Host& host = attachment_->client().membership().host;
+  ip_.set_interface(kInterface, tap_->caps());
+  speak_for(host.ipv4);
+  speak_for(host.ipv6);
+  // What is beyond the subnet is the kernel's to route.
+  ip_.add_route({{kernel_ip.address, kernel_ip.length}, {}, 0, kInterface});
+  ip_.add_route({{network.prefix6, network.prefix6_length}, {}, 0, kInterface});
+  ip_.add_route({{base::IpAddress::any_v4(), 0}, kernel_ip.address, 0, kInterface});
+  ip_.add_route({{base::IpAddress::any_v6(), 0}, kernel_ip6, 0, kInterface});
+}
+
+Result<void> Gateway::watch_all() {
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGTERM);
+  sigaddset(&mask, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &mask, nullptr);
+  signals_ = base::UniqueFd(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
+  const auto tap = tap_->arm();
+  if (!tap) return tl::unexpected(tap.error());
+  const auto watch = [&](int fd, Source source) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = source;
+    return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+  };
+  if (!watch(*tap, kTap) || !watch(attachment_->doorbell(), kDoorbell) ||
+      !watch(attachment_->client().fd(), kControl) || !watch(signals_.get(), kSignal)) {
+    return base::fail_errno("a gateway's descriptors cannot be watched");
+  }
+  return {};
+}
+
+std::string Gateway::describe() const {
+  return fmt::format("{} ({}) is attached to network {}", tap_->name(), base::to_string(kernel_ip_),
+                     steering::text_of(attachment_->client().membership().network.name));
+}
+
+void Gateway::run() {
+  base::Instant last_work;
+  base::Instant next_look;
+  while (!stopping_) {
+    const base::Instant now = control::monotonic_now();
+    if (now >= next_look) {
+      events(0);
+      next_look = now + kLook;
+    }
+    if (turn(now)) {
+      last_work = now;
+    } else if (now - last_work < kSpin) {
+      _mm_pause();
+    } else {
+      sleep(now);
+    }
+  }
+}
+
+bool Gateway::turn(base::Instant now) {
+  std::uint32_t received = receive_from_tap(now);
+  received += receive_from_peers(now);
+  if (ip_.next_deadline() <= now) ip_.poll(now, outputs());
+  while (ip_.take_failed()) {
+  }
+  if (peers_.next_sweep() <= now) peers_.sweep(now);
+  if (std::exchange(asked_daemon_, false)) control_events(now);
+  flush();
+  return received != 0;
+}
+
+void Gateway::flush() {
+  tap_tx_.flush();
+  for (const std::uint16_t index : touched_) {
+    Peer* peer = peers_.at(index);
+    if (peer == nullptr) continue;
+    peer->touched = false;
+    if (peer->link->tx().flush()) ring(peer->link->notify_peer());
+  }
+  touched_.clear();
+}
+
+void Gateway::ring(int doorbell) {
+  if (doorbell < 0) return;
+  const std::uint64_t one = 1;
+  sys::write(doorbell, &one, sizeof one);
+}
+
+base::Instant Gateway::next_deadline() const {
+  return std::min(ip_.next_deadline(), peers_.next_sweep());
+}
+
+void Gateway::sleep(base::Instant now) {
+  ring::Mailbox& mailbox = attachment_->mailbox();
+  mailbox.sleeping.store(1, std::memory_order_release);
+  const bool safe = ring::AsymmetricBarrier::heavy();
+  if (mailbox.summary.load(std::memory_order_relaxed) == 0) {
+    // Without membarrier a mark may come too late for the look above.
+    int timeout_ms = safe ? -1 : 1;
+    const base::Instant deadline = next_deadline();
+    if (!deadline.is_never()) {
+      const std::int64_t left = std::max<std::int64_t>((deadline - now).ns, 0);
+      const auto left_ms = static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 60'000));
+      timeout_ms = timeout_ms < 0 ? left_ms : std::min(timeout_ms, left_ms);
+    }
+    if (tap_tx_.blocked()) timeout_ms = 1;
+    events(timeout_ms);
+  }
+  mailbox.sleeping.store(0, std::memory_order_release);
+}
+
+void Gateway::events(int timeout_ms) {
+  std::array<epoll_event, 32> events{};
+  const int n =
+      sys::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  const base::Instant now = control::monotonic_now();
+  for (int i = 0; i < n; ++i) {
+    const std::uint64_t source = events[static_cast<std::size_t>(i)].data.u64;
+    std::uint64_t word = 0;
+    if (source == kDoorbell) {
+      static_cast<void>(sys::read(attachment_->doorbell(), &word, sizeof word));
+    } else if (source == kSignal) {
+      stopping_ = true;
+    } else if (source == kControl) {
+      control_events(now);
+    } else if (source >= kPeer) {
+      peers_.hung_up(static_cast<std::uint32_t>(source - kPeer), now);
+    }
+  }
+}
+
+/// A request may have met another daemon, over another socket. An old one takes its watch along.
+void Gateway::watch_control() {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = kControl;
+  sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, attachment_->client().fd(), &event);
+}
+
+void Gateway::control_events(base::Instant now) {
+  control::Client& client = attachment_->client();
+  pollfd look{client.fd(), POLLIN, 0};
+  const bool hung_up = sys::poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR)) != 0;
+  if (hung_up) {
+    // The old socket is closed with its watch; a daemon that is not to be had again ends us too:
+    // nobody could ever find us.
+    if (!client.reconnect()) {
+      stopping_ = true;
+      return;
+    }
+  }
+  watch_control();
+  while (auto event = client.next_event()) {
+    if (auto* offer = std::get_if<control::LinkOffer>(&*event)) {
+      peers_.take(std::move(offer->link));
+    } else if (auto* gone = std::get_if<control::PeerGone>(&*event)) {
+      peers_.gone(*gone, now);
+    } else if (auto* replaced = std::get_if<control::TableReplaced>(&*event)) {
+      static_cast<void>(attachment_->replace_table(replaced->table.get()));
+    }
+  }
+}
+
+}  // namespace ringway::gateway

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/address.h"
+#include "base/result.h"
+
+namespace ringway::gateway {
+
+/// What a gateway is told: which network, through which tap.
+struct Options {
+  std::string network = "default";
+  std::string tap = "rw%d";        ///< of the kernel's interface; "%d" lets the kernel number it
+  std::optional<base::Prefix> ip;  ///< of the kernel's interface; default: .1 of the subnet
+  bool foreground = false;         ///< stay the caller's child instead of going to the background
+  bool help = false;
+};
+
+/// Reads `--network NAME --tap NAME --ip ADDRESS/LENGTH --foreground --help`, without the program's
+/// name. An address without a length gets length 0: the network's own is meant.
+base::Result<Options> parse_options(std::span<const char* const> arguments);
+
+extern const char* const kUsage;
+
+}  // namespace ringway::gateway
