@@ -53,6 +53,18 @@ TEST_F(SlotRingTest, FramesOfAllSizes_ArriveInOrderAndIntact) {
   EXPECT_EQ(receiver_state_.kept, 0U);
 }
 
+TEST_F(SlotRingTest, FrameInTheSlot_TouchesNothingThatTheReceiverPollsBeforeCommit) {
+  Slot before;
+  std::memcpy(static_cast<void*>(&before), &shared_->slots[0], sizeof before);
+  const auto r = sender_.reserve(Slot::kInlineBytes);
+  std::memset(r.data, 0x5a, Slot::kInlineBytes);
+  EXPECT_EQ(std::memcmp(&before, &shared_->slots[0], sizeof before), 0);
+  sender_.commit(r, Slot::kInlineBytes, {});
+  const auto frame = receiver_.next();
+  ASSERT_NE(frame.data, nullptr);
+  EXPECT_EQ(std::memcmp(frame.data, r.data, Slot::kInlineBytes), 0);
+}
+
 TEST_F(SlotRingTest, FullRing_RefusesUntilTheReceiverPublishes) {
   for (std::uint32_t i = 0; i < kSlots; ++i) ASSERT_TRUE(send(10, std::byte{1}));
   EXPECT_FALSE(send(10, std::byte{2}));

@@ -35,6 +35,8 @@ class SlotSender {
       : state_(state), shared_(shared), region_(region) {}
 
   static constexpr std::uint32_t kNoFrame = UINT32_MAX;
+  static constexpr std::uint32_t kLine = 64;                           ///< bytes of a cache line
+  static constexpr std::uint32_t kFirst = kLine - Slot::kHeaderBytes;  ///< of a frame, in line 0
 
   /// Room for `length` bytes. `slot` is kNoFrame for a frame that rides in the ring.
   struct Reservation {
@@ -44,8 +46,9 @@ class SlotSender {
 
   Reservation reserve(std::uint32_t length) {
     if (!has_slot()) return {};
-    if (length <= Slot::kInlineBytes) return {slot(state_->next).data.data(), kNoFrame};
-    return reserve_frame(length);
+    if (length > Slot::kInlineBytes) return reserve_frame(length);
+    own_lines(slot(state_->next), length);
+    return {draft_.data(), kNoFrame};
   }
   /// Publishes the reserved frame with its first `length` bytes. Each reserve is followed by one
   /// commit or cancel before the next.
@@ -54,6 +57,10 @@ class SlotSender {
     desc.length = static_cast<std::uint16_t>(length);
     s.l4_offset = desc.l4_offset;
     if (r.frame == kNoFrame) {
+      // The first line last, and together with the sequence number.
+      if (length > kFirst)
+        std::memcpy(s.data.data() + kFirst, draft_.data() + kFirst, length - kFirst);
+      std::memcpy(s.data.data(), draft_.data(), kFirst);
       s.length = desc.length;
       s.flags = desc.flags | mem::kFrameInline;
     } else {
@@ -107,6 +114,13 @@ class SlotSender {
       state_->free_big[state_->big_free++] = static_cast<std::uint16_t>(frame);
     }
   }
+  /// The receiver read these lines a lap ago and its core still holds them: asks for them while the
+  /// frame is being written. Not for the first one, which the receiver polls.
+  static void own_lines(Slot& s, std::uint32_t length) {
+    for (std::uint32_t at = kFirst; at < length; at += kLine) {
+      asm volatile("prefetchw %0" : : "m"(s.data[at]));
+    }
+  }
   bool refresh_consumed();
   Reservation reserve_frame(std::uint32_t length);
   std::uint32_t take_frame(bool small);
@@ -116,6 +130,9 @@ class SlotSender {
   SenderState* state_ = nullptr;
   Direction* shared_ = nullptr;
   std::byte* region_ = nullptr;
+  /// A frame that rides in the ring is written here first: the receiver's polling would take the
+  /// slot's first line away between the first store to it and the sequence number.
+  alignas(kLine) std::array<std::byte, Slot::kInlineBytes> draft_{};
 };
 
 }  // namespace ringway::ring
