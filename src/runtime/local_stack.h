@@ -57,12 +57,14 @@ struct Inside {
 /// after the lock is released, doorbells are rung and sleeping threads woken.
 class Entry {
  public:
-  explicit Entry(LocalStack& local) : local_(local) {
+  explicit Entry(LocalStack& local) : Entry(local, clock_now()) {}
+  /// With a time that the caller has read lately.
+  Entry(LocalStack& local, base::Instant now) : local_(local) {
     Inside::enter();
     stack::StackState& state = local_.state();
     const auto outcome = state.header.lock.lock();
     // Other processes may hold the stack too: time never goes back within an arena.
-    now_.ns = std::max(clock_now().ns, static_cast<std::int64_t>(state.last_turn_ns));
+    now_.ns = std::max(now.ns, static_cast<std::int64_t>(state.last_turn_ns));
     if (outcome == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
       local_.stack->poison(now_);
   }
