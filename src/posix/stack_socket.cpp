@@ -80,6 +80,7 @@ int bind_socket(int fd, Description& d, const sockaddr* address, socklen_t lengt
 }
 
 int listen_socket(int fd, Description& d, int backlog) {
+  if (!d.is_stream()) return -EOPNOTSUPP;
   base::Endpoint any{d.domain == AF_INET ? base::IpAddress::any_v4() : base::IpAddress::any_v6(),
                      0};
   if (!d.has(Description::kBound) && !policy().takes(d.type, any)) {
@@ -157,6 +158,7 @@ int accept_slowly(Description& d, runtime::SocketId* id, base::Endpoint* peer) {
 
 int accept_socket(Description& d, sockaddr* address, socklen_t* length, int flags) {
   if ((flags & ~kTypeFlags) != 0) return -EINVAL;
+  if (!d.is_stream()) return -EOPNOTSUPP;
   runtime::SocketId id;
   base::Endpoint peer;
   int outcome = network()->accept(d.id(), &id, &peer);

@@ -64,6 +64,7 @@ ssize_t broken_pipe(const Description& d, int flags) {
 /// A datagram to somewhere that may not be in the network.
 ssize_t send_to(int fd, Description& d, const iovec* parts, int count, int flags,
                 const base::Endpoint& to) {
+  if (to.port == 0) return -EINVAL;  // Linux, udp_sendmsg
   ssize_t sent = Runtime::kNotOurs;
   if (policy().takes(d.type, to)) {
     sent = network()->send(d.id(), parts, count, flags & MSG_NOSIGNAL, &to);
@@ -155,6 +156,8 @@ ssize_t send_slowly(int fd, Description& d, const iovec* parts, int count, int f
         sent = network()->send(d.id(), rest.parts(), rest.count(), flags & kRuntimeFlags, nullptr);
       }
     }
+    // A connected datagram socket whose peer has gone.
+    if (sent == Runtime::kNotOurs) sent = -ECONNREFUSED;
     if (sent >= 0) {
       total += sent;
       if (total >= wanted || !d.is_stream() || !may_sleep(d, flags)) return total;

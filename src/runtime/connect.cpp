@@ -70,6 +70,10 @@ int Impl::connect(SocketId s, const base::Endpoint& remote) {
       entry.turn();
       return entry.sockets().connect_again(s.index);
     }
+    if (datagram && remote.port == 0 && remote.address.is_any()) {
+      entry.sockets().disconnect_datagram(s.index);
+      return 0;
+    }
     from = socket->local;
     bound = socket->bound != 0;
     v6_only = socket->v6_only != 0;

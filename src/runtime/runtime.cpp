@@ -42,17 +42,25 @@ int Runtime::accept(SocketId s, SocketId* out, base::Endpoint* peer) {
 }
 void Runtime::release(SocketId s) { impl_->release(s); }
 
-ssize_t Runtime::send(SocketId s, const iovec* iov, int count, int flags, const base::Endpoint*) {
+ssize_t Runtime::send(SocketId s, const iovec* iov, int count, int flags,
+                      const base::Endpoint* to) {
   LocalStack& local = impl_->arena(s.arena);
-  Entry entry(local);
-  if (entry.find(s.index, s.generation) == nullptr) [[unlikely]]
-    return -EBADF;
   const std::span<const iovec> from(iov, static_cast<std::size_t>(count));
-  ssize_t result = entry.sockets().send(s.index, from, flags, entry.now());
-  // No room: what the peer has read since may have made some.
-  if (result == -EAGAIN && entry.turn())
-    result = entry.sockets().send(s.index, from, flags, entry.now());
-  return result;
+  {
+    Entry entry(local);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) [[unlikely]]
+      return -EBADF;
+    if (socket->kind != stack::SocketKind::kUdp) [[likely]] {
+      ssize_t result = entry.sockets().send(s.index, from, flags, entry.now());
+      // No room: what the peer has read since may have made some.
+      if (result == -EAGAIN && entry.turn())
+        result = entry.sockets().send(s.index, from, flags, entry.now());
+      return result;
+    }
+  }
+  if ((flags & MSG_OOB) != 0) return -EOPNOTSUPP;
+  return impl_->send_datagram(s, from, to);
 }
 
 ssize_t Runtime::receive(SocketId s, const iovec* iov, int count, int flags, base::Endpoint* from,

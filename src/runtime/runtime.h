@@ -80,7 +80,8 @@ class Runtime {
   int bind(SocketId s, const base::Endpoint& local);
   int listen(SocketId s, int backlog);
   /// 0, -EINPROGRESS, or -errno. kNotOurs: nobody in the network has this destination; a shim goes
-  /// to the kernel with it, the socket is unchanged.
+  /// to the kernel with it, the socket is unchanged. For a datagram socket, the any address with
+  /// port 0 takes the peer away (connect(2), AF_UNSPEC).
   int connect(SocketId s, const base::Endpoint& remote);
   static constexpr int kNotOurs = -1000;
   /// -EAGAIN when nothing waits. The new socket has one reference of this process.
