@@ -60,7 +60,7 @@ tl::unexpected<Error> fail_open() {
     error.what += "; load it (modprobe tun), or give the container --device /dev/net/tun";
   } else if (saved == EACCES || saved == EPERM) {
     error.code = ErrorCode::kPermission;
-    error.what += "; run it as root, or let this user open the file";
+    error.what += "; run it as root, or give it Debian's rights again: sudo chmod 666 /dev/net/tun";
   }
   return tl::unexpected(std::move(error));
 }
@@ -78,10 +78,7 @@ tl::unexpected<Error> fail_attach(std::string_view name) {
     error.what += "; another program has it open: end that one, or take another name";
   } else if (saved == EINVAL) {
     error.code = ErrorCode::kInvalidArgument;
-    error.what += fmt::format(
-        "; an interface of this name is no tap with a vnet header: take another name, or remove it "
-        "(ip link del {})",
-        name);
+    error.what += "; an interface of this name is no tap with a vnet header: take another name";
   }
   return tl::unexpected(std::move(error));
 }
