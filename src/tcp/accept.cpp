@@ -105,6 +105,7 @@ void Tcp::on_syn(std::uint32_t listener, const Segment& segment, std::uint32_t p
   ++l.handshaking;
   c.irs = h.seq;
   c.rcv.nxt = h.seq + 1;
+  c.rcv.adv = c.rcv.nxt + std::min(c.rcv_buffer, 65535U);
   c.acked_to = c.rcv.nxt.value;
   c.ts_recent_at = now;
   c.snd.nxt = c.iss + 1;

@@ -116,7 +116,7 @@ void establish(const Context& t, std::uint32_t index, base::Instant now) {
   c.last_received = c.last_sent = now;
   c.full_segments = 0;
   c.backoff = 0;
-  c.flags |= kQuickAck;
+  c.flags = (c.flags | kQuickAck) & ~kSynDue;  // a SYN-ACK that was to be repeated is not needed
   c.max_wnd = std::max(c.max_wnd, c.snd.wnd);
   if ((c.flags & kReliable) == 0) congestion_init(c);
   apply_options(c, c.options);
