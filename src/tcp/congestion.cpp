@@ -54,6 +54,7 @@ void congestion_init(Connection& c) {
   // RFC 6298 (5.7) aside: a SYN that was lost starts with one segment (RFC 5681, 3.1).
   if ((c.flags & kRetransmitted) != 0) c.congestion.cwnd = c.mss;
   c.congestion.ssthresh = UINT32_MAX;
+  hystart_init(c);
   congestion_ops(c.options.congestion).init(c);
 }
 
@@ -61,7 +62,7 @@ std::uint32_t slow_start(Connection& c, std::uint32_t acked) {
   CongestionState& s = c.congestion;
   if (s.cwnd >= s.ssthresh) return acked;
   const std::uint32_t step = std::min({acked, 2U * c.mss, s.ssthresh - s.cwnd});
-  s.cwnd += step;
+  s.cwnd += hystart_growth(c, step);
   return s.cwnd >= s.ssthresh ? acked - step : 0;
 }
 

@@ -33,6 +33,11 @@ void congestion_init(Connection& c);
 void congestion_on_ack(Connection& c, std::uint32_t acked, std::uint32_t flight, base::Instant now);
 /// Restart after an idle time of more than an RTO (RFC 5681, 4.1).
 void congestion_restart_idle(Connection& c, base::Instant now);
+void hystart_init(Connection& c);
+/// A round trip that new data took.
+void hystart_on_rtt(Connection& c, std::uint32_t rtt_us);
+/// What slow start may count of `acked` octets.
+std::uint32_t hystart_growth(const Connection& c, std::uint32_t acked);
 /// Slow start by bytes (RFC 5681, 3.1, with RFC 3465, L = 2). Returns the octets left over.
 std::uint32_t slow_start(Connection& c, std::uint32_t acked);
 

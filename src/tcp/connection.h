@@ -101,6 +101,16 @@ struct CongestionState {
   base::Instant epoch;     ///< CUBIC: start of this growth; 0: none
 };
 
+/// What HyStart++ keeps (hystart.cpp).
+struct HystartState {
+  base::SeqNum window_end;     ///< the round ends when this is acknowledged
+  std::uint32_t last_min_us;   ///< least RTT of the round before
+  std::uint32_t round_min_us;  ///< of this round
+  std::uint32_t baseline_us;   ///< when conservative slow start began
+  std::uint8_t samples;
+  std::uint8_t conservative_rounds;  ///< 0: ordinary slow start
+};
+
 /// One TCP connection: plain data in the arena, linked by 32-bit indices.
 ///
 ///   line 0   input, output and lookup of every packet: state, key, SND and RCV, receive queue
@@ -173,10 +183,11 @@ struct alignas(64) Connection {
 
   // --- line 4 ---
   CongestionState congestion;
-  base::SeqNum recover;     ///< RFC 6582: recovery ends when this is acknowledged
-  base::SeqNum lost_edge;   ///< not SACKed and below this: taken for lost
-  base::SeqNum high_rxt;    ///< retransmitted up to here (RFC 6675, 2)
-  std::uint32_t sack_cell;  ///< scoreboard (sack.h); 0: nothing SACKed
+  HystartState hystart;
+  base::SeqNum recover;      ///< RFC 6582: recovery ends when this is acknowledged
+  base::SeqNum lost_edge;    ///< not SACKed and below this: taken for lost
+  base::SeqNum high_rxt;     ///< retransmitted up to here (RFC 6675, 2)
+  std::uint32_t sack_frame;  ///< private frame with the scoreboard (sack.h); 0: nothing SACKed
   Recovery recovery;
   std::uint8_t duplicate_acks;
   std::uint8_t probes;         ///< keepalive or window probes without an answer

@@ -52,8 +52,13 @@ constexpr std::uint32_t kMaxReliablePayload = 32 * 1024;
 constexpr std::uint32_t kMaxGsoPayload = 60 * 1024;
 /// Connections in SYN-RECEIVED that a listener holds whatever its backlog.
 constexpr std::uint32_t kMinHandshakes = 256;
-/// Cells that one connection's out-of-order queue may hold.
-constexpr std::uint32_t kMaxOutOfOrderCells = 1024;
+/// Pieces that one connection's out-of-order queue may hold: for small ones, not the bytes are what
+/// costs.
+constexpr std::uint32_t max_out_of_order_cells(std::uint32_t receive_buffer) {
+  return receive_buffer / 512 < 256 ? 256 : receive_buffer / 512;
+}
+/// Ranges of a scoreboard: what a frame of 4 KiB holds.
+constexpr std::uint32_t kMaxSackRanges = 500;
 /// Payload up to this size is copied rather than pinning the frame that it came in.
 constexpr std::uint32_t kCopyBreak = 232;
 

@@ -154,7 +154,7 @@ TEST(Sack, SendsOnlyTheHoles) {
   h.in(". 1:1(0) ack 10001 win 65535");
   EXPECT_EQ(h.conn().recovery, Recovery::kOpen);
   EXPECT_EQ(h.conn().retransmits, 2U);
-  EXPECT_EQ(h.conn().sack_cell, 0U);
+  EXPECT_EQ(h.conn().sack_frame, 0U);
 }
 
 TEST(Sack, ThreeSegmentsAbove_AreEnoughInOneAck) {
@@ -170,7 +170,7 @@ TEST(Sack, Nonsense_IsIgnored) {
   h.establish(kSack);
   send_segments(h, 3);
   h.in(". 1:1(0) ack 1 win 65535 <sack 2001:1001,sack 1001:900000>");
-  EXPECT_EQ(h.conn().sack_cell, 0U);
+  EXPECT_EQ(h.conn().sack_frame, 0U);
 }
 
 TEST(Sack, PeerReneges_TimeoutSendsAll) {

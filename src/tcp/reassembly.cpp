@@ -75,7 +75,7 @@ bool insert_part(const Context& t, Connection& c, Payload part, std::uint32_t le
   part.length = length;
   part.fin = fin;
   mem::ByteQueue q;
-  if (c.ooo_cells >= kMaxOutOfOrderCells || !make_cells(t, part, segment, q)) {
+  if (c.ooo_cells >= max_out_of_order_cells(c.rcv_buffer) || !make_cells(t, part, segment, q)) {
     t.count(Counter::kDropOutOfOrder);
     return false;
   }

@@ -17,18 +17,27 @@ namespace {
 
 using base::SeqNum;
 
+/// The round trip that the echoed timestamp tells (RFC 7323, 4.1); -1: none.
+std::int32_t stamped_ms(const Connection& c, const Incoming& in) {
+  if ((c.flags & kTimestamps) == 0 || !in.h.options.has_timestamps) return -1;
+  if (in.h.options.timestamp_echo == 0) return -1;
+  return static_cast<std::int32_t>(timestamp_now(c, in.now) - in.h.options.timestamp_echo);
+}
+
 /// RFC 6298 (3) and (4): by the octet that was timed, else by the echoed timestamp.
 void take_rtt_sample(Connection& c, const Incoming& in) {
-  if ((c.flags & kRttTimed) != 0) {
-    if (in.h.ack < c.rtt_seq) return;
+  const std::int32_t ms = stamped_ms(c, in);
+  const bool timed = (c.flags & kRttTimed) != 0;
+  if (timed && in.h.ack >= c.rtt_seq) {
     c.flags &= ~kRttTimed;
-    measure_rtt(c, in.now - c.rtt_start);
-    return;
+    const Duration rtt = in.now - c.rtt_start;
+    measure_rtt(c, rtt);
+    hystart_on_rtt(
+        c, static_cast<std::uint32_t>(std::min<std::int64_t>(rtt.microseconds(), UINT32_MAX - 1)));
+  } else if (ms >= 0) {
+    if (!timed) measure_rtt(c, Duration::milliseconds(ms));
+    hystart_on_rtt(c, static_cast<std::uint32_t>(std::min(ms, 4'000'000)) * 1'000);
   }
-  if ((c.flags & kTimestamps) == 0 || !in.h.options.has_timestamps) return;
-  if (in.h.options.timestamp_echo == 0) return;
-  const auto ms = static_cast<std::int32_t>(timestamp_now(c, in.now) - in.h.options.timestamp_echo);
-  if (ms >= 0) measure_rtt(c, Duration::milliseconds(ms));
 }
 
 /// Takes what is acknowledged out of the send queue.

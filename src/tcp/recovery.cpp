@@ -7,12 +7,19 @@
 #include "tcp/limits.h"
 #include "tcp/output.h"
 #include "tcp/sack.h"
+#include "tcp/timers.h"
 
 namespace ringway::tcp {
 namespace {
 
 std::uint32_t flight_size(const Connection& c) {
   return static_cast<std::uint32_t>(c.snd.nxt - c.snd.una);
+}
+
+/// What a reduction of the window starts from. While a hole stays open, what lies above it can be
+/// many windows: the congestion window is then what was really in flight.
+std::uint32_t loss_window(const Connection& c) {
+  return std::min(flight_size(c), c.congestion.cwnd);
 }
 
 /// Moves lost_edge to what is known by now.
@@ -24,10 +31,10 @@ void update_lost_edge(const Context& t, Connection& c) {
 }
 
 /// RFC 6675, 5, step 4; RFC 6582, 3.2, step 2.
-void enter_fast_recovery(const Context& t, std::uint32_t index) {
+void enter_fast_recovery(const Context& t, std::uint32_t index, base::Instant now) {
   Connection& c = t.conn(index);
   CongestionState& s = c.congestion;
-  s.ssthresh = congestion_ops(c.options.congestion).on_loss(c, flight_size(c));
+  s.ssthresh = congestion_ops(c.options.congestion).on_loss(c, loss_window(c));
   s.cwnd = s.ssthresh;
   c.recovery = Recovery::kFast;
   c.recover = c.snd.nxt;
@@ -36,6 +43,7 @@ void enter_fast_recovery(const Context& t, std::uint32_t index) {
   update_lost_edge(t, c);
   update_prediction(c);
   t.count(Counter::kFastRecoveries);
+  start_retransmit_timer(t, index, now);  // a whole RTO for what is sent again now
   t.mark_dirty(index, c);
 }
 
@@ -70,12 +78,16 @@ void recovery_on_ack(const Context& t, std::uint32_t index, std::uint32_t acked,
   c.fast_bytes -= std::min(c.fast_bytes, arrived);
   c.high_rxt = base::max(c.high_rxt, c.snd.una);
   update_lost_edge(t, c);
-  if (c.recovery == Recovery::kLoss) congestion_on_ack(c, acked, flight, now);
+  // One segment for each ACK after a timeout: most of `acked` may have arrived long before
+  // (RFC 3465, 2.3, L = 1).
+  if (c.recovery == Recovery::kLoss) {
+    congestion_on_ack(c, std::min<std::uint32_t>(acked, c.mss), flight, now);
+  }
   t.mark_dirty(index, c);
 }
 
 void recovery_on_duplicate(const Context& t, std::uint32_t index, std::uint32_t sacked,
-                           base::Instant) {
+                           base::Instant now) {
   Connection& c = t.conn(index);
   if (c.snd.nxt == c.snd.una) return;
   const bool sack = (c.flags & kSackOk) != 0;
@@ -87,13 +99,17 @@ void recovery_on_duplicate(const Context& t, std::uint32_t index, std::uint32_t 
   t.mark_dirty(index, c);  // limited transmit (RFC 3042): the pipe has become smaller
   if (c.recovery != Recovery::kOpen) {
     if (sacked != 0) update_lost_edge(t, c);
+    // What was sent after the retransmissions has arrived and they have not: they are lost as well.
+    const bool lost_again = c.recovery == Recovery::kFast && sack && c.high_rxt > c.snd.una &&
+                            scoreboard_lost_edge(t, c) > c.recover;
+    if (lost_again) enter_fast_recovery(t, index, now);
     return;
   }
   // RFC 6582, 3.2, step 2: a window that was sent again once brings duplicate ACKs of its own.
   if (c.snd.una < c.recover && c.duplicate_acks < kDuplicateAcks) return;
   const bool lost =
       c.duplicate_acks >= kDuplicateAcks || (sack && scoreboard_lost_edge(t, c) > c.snd.una);
-  if (lost) enter_fast_recovery(t, index);
+  if (lost) enter_fast_recovery(t, index, now);
 }
 
 void recovery_on_timeout(const Context& t, std::uint32_t index) {
@@ -103,7 +119,7 @@ void recovery_on_timeout(const Context& t, std::uint32_t index) {
   // RFC 5681, 3.1 (4): once for each loss, not once for each backoff.
   const bool again = c.recovery == Recovery::kLoss && c.backoff > 1;
   if (!again) {
-    c.congestion.ssthresh = congestion_ops(c.options.congestion).on_loss(c, flight_size(c));
+    c.congestion.ssthresh = congestion_ops(c.options.congestion).on_loss(c, loss_window(c));
   }
   c.congestion.cwnd = c.mss;
   c.recovery = Recovery::kLoss;
