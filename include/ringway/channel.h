@@ -13,17 +13,18 @@ namespace ringway {
 /// Why a channel could not be opened, and what to do about it.
 struct Failure {
   int error = 0;  ///< errno, or 0 if no system call failed
-  std::string what;
+  std::string what{};
 };
 
 /// How a channel joins a network, and how much it may hold. Capacities are rounded up to a power of
 /// two.
 struct ChannelOptions {
   std::string network = "default";
-  std::string host;         ///< a host of its own; empty: the network's common host
-  std::string program;      ///< shown by `ringway ss`
-  std::string directory;    ///< of ringwayd; empty: $RINGWAY_DIR, else the user's own
-  std::string daemon_path;  ///< ringwayd, started on demand; empty: beside this library or program
+  std::string host{};       ///< a host of its own; empty: the network's common host
+  std::string program{};    ///< shown by `ringway ss`
+  std::string directory{};  ///< of ringwayd; empty: $RINGWAY_DIR, else the user's own
+  std::string
+      daemon_path{};  ///< ringwayd, started on demand; empty: beside this library or program
   std::uint32_t submissions = 1024;  ///< that may wait for submit(), poll() or wait()
   std::uint32_t operations = 16384;  ///< that may be under way: standing ones, waiting ones
   std::uint32_t timers = 4096;
