@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -50,7 +52,7 @@ class CommandTest : public testing::Test {
 
 TEST_F(CommandTest, Help_EveryCommandHasOne) {
   for (const char* command : {"", "run", "up", "down", "status", "net", "net list", "net add",
-                              "net del", "ss", "ping", "doctor", "bench"}) {
+                              "net del", "ss", "ping", "options", "doctor", "bench"}) {
     const auto outcome = ringway(std::string(command) + " --help");
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_GT(outcome.output.size(), 40U) << command;
@@ -60,8 +62,9 @@ TEST_F(CommandTest, Help_EveryCommandHasOne) {
 TEST_F(CommandTest, WrongArguments_ExitWithTwo) {
   for (const char* wrong :
        {"", "fly", "run --fast -- true", "run", "run --spin -1 -- true",
-        "run --network a/b -- true", "run --only tcp:x -- true", "status now", "net", "net add",
-        "net add x --subnet 10.0.0.0/99", "ss --port 1", "ping", "ping x -c 0"}) {
+        "run --network a/b -- true", "run --host= -- true", "run --only tcp:x -- true",
+        "status now", "net", "net add", "net add x --subnet 10.0.0.0/99", "ss --port 1", "ping",
+        "ping x -c 0"}) {
     const auto outcome = ringway(wrong);
     EXPECT_EQ(outcome.status, 2) << wrong << "\n" << outcome.output;
     EXPECT_FALSE(outcome.output.empty()) << wrong;
@@ -139,6 +142,13 @@ TEST_F(CommandTest, Doctor_EveryFindingHasAStateAndWhatFailsHasAFix) {
     const bool good = check.at("state") == "good";
     EXPECT_EQ(good, check.at("fix").get<std::string>().empty()) << check.dump();
   }
+}
+
+TEST_F(CommandTest, Options_TheDocumentIsWhatTheTableSays) {
+  std::ifstream file(std::string(RINGWAY_SOURCE) + "/docs/options.md");
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_EQ(ringway("options --markdown").output, text)
+      << "run: ringway options --markdown > docs/options.md";
 }
 
 TEST_F(CommandTest, RuntimeDirectoryOpenToOthers_IsRefusedInOneLine) {

@@ -17,6 +17,7 @@ void add_daemon_commands(CLI::App& app, Action& action);  // up, down, status
 void add_net(CLI::App& app, Action& action);
 void add_ss(CLI::App& app, Action& action);
 void add_ping(CLI::App& app, Action& action);
+void add_options(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 
 }  // namespace ringway::cli

@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
   ringway::cli::add_ss(app, action);
   ringway::cli::add_ping(app, action);
   ringway::cli::add_doctor(app, action);
+  ringway::cli::add_options(app, action);
   // Listed here for --help; taken above, since the benchmark has options of its own.
   app.add_subcommand("bench", "compare Ringway with the kernel on this machine (bench --help)");
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them

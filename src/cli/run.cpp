@@ -2,9 +2,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <map>
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/option_table.h"
 #include "cli/output.h"
 #include "cli/program.h"
 #include "control/client/connect.h"
@@ -15,16 +17,12 @@ namespace ringway::cli {
 
 namespace {
 
-struct RunOptions {
-  std::string network;
-  std::string host;
-  std::string only;
-  std::string except;
-  int spin_us = -1;
-};
+/// What was given on the command line, by the option's name.
+using Given = std::map<std::string, std::string, std::less<>>;
 
-void set_unless_empty(const char* name, const std::string& value) {
-  if (!value.empty()) ::setenv(name, value.c_str(), 1);
+std::string_view value_of(const Given& given, std::string_view name) {
+  const auto found = given.find(name);
+  return found == given.end() ? std::string_view() : std::string_view(found->second);
 }
 
 // The shim goes first: what else is preloaded is to see its calls. A run within a run loads it
@@ -43,26 +41,39 @@ void preload(const std::string& shim) {
   ::setenv("LD_PRELOAD", all.c_str(), 1);
 }
 
-std::string check_options(const RunOptions& options) {
+std::string check_options(const Given& given) {
   namespace proto = control::proto;
-  if (!options.network.empty() && !proto::valid_network_name(options.network)) {
+  for (const auto& [name, value] : given) {
+    if (value.empty()) return fmt::format("--{} needs a value", name);
+  }
+  const auto network = value_of(given, "network");
+  if (!network.empty() && !proto::valid_network_name(network)) {
     return fmt::format("'{}' is no name of a network: 1 to 31 characters of a-z A-Z 0-9 . _ -",
-                       options.network);
+                       network);
   }
-  if (!options.host.empty() && !proto::valid_host_name(options.host)) {
-    return fmt::format("'{}' is no name of a host: 1 to 63 characters of a-z A-Z 0-9 . _ -",
-                       options.host);
+  const auto host = value_of(given, "host");
+  if (!host.empty() && !proto::valid_host_name(host)) {
+    return fmt::format("'{}' is no name of a host: 1 to 63 characters of a-z A-Z 0-9 . _ -", host);
   }
-  const auto policy = posix::Policy::parse(options.only, options.except);
+  const auto policy = posix::Policy::parse(value_of(given, "only"), value_of(given, "except"));
   return policy ? std::string() : policy.error().what;
 }
 
-int run(const RunOptions& options, const std::vector<std::string>& command) {
+void set_environment(const Given& given) {
+  for (const auto& option : kOptions) {
+    const auto value = value_of(given, option.name);
+    if (!value.empty()) {
+      ::setenv(std::string(option.environment).c_str(), std::string(value).c_str(), 1);
+    }
+  }
+}
+
+int run(const Given& given, const std::vector<std::string>& command) {
   if (command.empty()) {
     complain("run", "name the program behind --, as in: ringway run -- redis-server --port 6379");
     return 2;
   }
-  if (const auto wrong = check_options(options); !wrong.empty()) {
+  if (const auto wrong = check_options(given); !wrong.empty()) {
     complain("run", wrong);
     return 2;
   }
@@ -77,11 +88,7 @@ int run(const RunOptions& options, const std::vector<std::string>& command) {
   // Started here rather than by the program, so that a failure is told at once and in clear.
   if (auto daemon = control::connect_daemon({}); !daemon) return complain("run", daemon.error());
   preload(*shim);
-  set_unless_empty("RINGWAY_NETWORK", options.network);
-  set_unless_empty("RINGWAY_HOST", options.host);
-  set_unless_empty("RINGWAY_ONLY", options.only);
-  set_unless_empty("RINGWAY_EXCEPT", options.except);
-  if (options.spin_us >= 0) ::setenv("RINGWAY_SPIN_US", std::to_string(options.spin_us).c_str(), 1);
+  set_environment(given);
   std::vector<char*> argv;
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -95,25 +102,21 @@ int run(const RunOptions& options, const std::vector<std::string>& command) {
 void add_run(CLI::App& app, Action& action, const std::vector<std::string>& command) {
   auto* run_app = app.add_subcommand("run", "run an unmodified program on Ringway");
   run_app->footer("The program stands behind --: ringway run [OPTIONS] -- PROGRAM [ARGUMENTS...]");
-  auto options = std::make_shared<RunOptions>();
-  run_app->add_option("--network", options->network, "the network to join [default]")
-      ->type_name("NAME");
-  run_app->add_option("--host", options->host, "a host (name and address) of its own")
-      ->type_name("NAME");
-  run_app
-      ->add_option("--only", options->only,
-                   "take only this traffic: tcp, udp, :PORT, tcp:PORT, udp:PORT, ADDR/LEN, "
-                   "separated by commas; the rest is the kernel's")
-      ->type_name("LIST");
-  run_app
-      ->add_option("--except", options->except, "take all but this traffic; stronger than --only")
-      ->type_name("LIST");
-  run_app->add_option("--spin", options->spin_us, "microseconds to poll before sleeping [50]")
-      ->type_name("US")
-      ->check(CLI::Range(0, 1'000'000));
-  run_app->callback([&action, options, &command] {
-    action = [options, &command] { return run(*options, command); };
-  });
+  auto given = std::make_shared<Given>();
+  for (const auto& option : kOptions) {
+    if (option.name.empty()) continue;
+    auto* added = run_app
+                      ->add_option_function<std::string>(
+                          fmt::format("--{}", option.name),
+                          [given, name = std::string(option.name)](const std::string& value) {
+                            (*given)[name] = value;
+                          },
+                          fmt::format("{} [{}]", option.doc, option.fallback))
+                      ->type_name(std::string(option.value));
+    if (option.least != option.most) added->check(CLI::Range(option.least, option.most, ""));
+  }
+  run_app->callback(
+      [&action, given, &command] { action = [given, &command] { return run(*given, command); }; });
 }
 
 }  // namespace ringway::cli
