@@ -15,9 +15,9 @@ steering::ListenKey key_of(const stack::Socket& s) {
   key.protocol =
       s.kind == stack::SocketKind::kUdp ? steering::Protocol::kUdp : steering::Protocol::kTcp;
   key.port = s.local.port;
-  if (!s.local.address.is_any()) {
+  if (!s.bound_address.is_any()) {
     key.scope = steering::Scope::kSpecific;
-    key.address = s.local.address;
+    key.address = s.bound_address;
   } else if (s.domain == AF_INET) {
     key.scope = steering::Scope::kAnyV4;
   } else {
@@ -57,6 +57,7 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
     if (socket->bound != 0) return -EINVAL;
     stack::Socket wanted = *socket;
     wanted.local = local_endpoint;
+    wanted.bound_address = local_endpoint.address;
     key = key_of(wanted);
     if (socket->reuse_port != 0) flags |= steering::kEntryReusePort;
     // Linux: datagram sockets with SO_REUSEADDR share a port.

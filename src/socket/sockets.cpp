@@ -46,6 +46,7 @@ int Sockets::bind(std::uint32_t index, const base::Endpoint& local) {
     if (error != 0) return -error;
   }
   s.local = local;
+  s.bound_address = local.address;
   s.bound = 1;
   return 0;
 }
