@@ -132,6 +132,15 @@ void block(const Context& t, std::uint32_t index) {
   t.s->blocked.tail = index;
 }
 
+/// True while nothing can be sent for `c`, which still has its path.
+bool is_stuck(const Context& t, const Connection& c) {
+  const port::Path& path = t.path(c);
+  if ((path.flags & port::kPathDown) != 0) return false;  // output ends it
+  if ((path.flags & port::kPathPending) != 0) return true;
+  const port::TxBatch* batch = t.paths.batch(path);
+  return batch == nullptr || batch->starved();
+}
+
 /// Gives everything that waits for room another chance, if its port has room by now.
 void wake_blocked(const Context& t) {
   std::uint32_t index = t.s->blocked.head;
@@ -140,12 +149,7 @@ void wake_blocked(const Context& t) {
     Connection& c = t.conn(index);
     const std::uint32_t next = c.dirty_next;
     c.flags &= ~kInBlockedList;
-    const port::Path& path = t.path(c);
-    port::TxBatch* batch = t.paths.batch(path);
-    const bool stuck =
-        (c.flags & kInFlowTable) != 0 && (path.flags & port::kPathDown) == 0 &&
-        ((path.flags & port::kPathPending) != 0 || batch == nullptr || !batch->has_room());
-    if (stuck) {
+    if ((c.flags & kInFlowTable) != 0 && is_stuck(t, c)) {
       block(t, index);
     } else {
       t.mark_dirty(index, c);

@@ -20,32 +20,35 @@ void complete(const Context& t, std::uint32_t index, const Incoming& in) {
   t.due(index, c, kAckDue);
 }
 
+/// First and second: ACK and RST (RFC 9293, 3.10.7.3).
+Step check_answer(const Context& t, std::uint32_t index, const Incoming& in) {
+  const Connection& c = t.conn(index);
+  const wire::TcpHeader& h = in.h;
+  if (h.flags.ack() && (h.ack <= c.iss || h.ack > c.snd.nxt)) {
+    t.count(Counter::kDropBadAck);
+    if (!h.flags.rst()) reset_for(t, c.path, h, in.length());
+    return Step::kDrop;
+  }
+  if (h.flags.rst() && h.flags.ack()) {
+    t.count(Counter::kResetsIn);
+    terminate(t, index, ECONNREFUSED);
+    return Step::kDrop;
+  }
+  // A RST without an acceptable ACK proves nothing (RFC 5961, 3.2).
+  if (h.flags.rst() || !h.flags.syn()) {
+    t.count(Counter::kDropBadFlags);
+    return Step::kDrop;
+  }
+  return Step::kGoOn;
+}
+
 }  // namespace
 
 void receive_syn_sent(const Context& t, std::uint32_t index, Incoming& in) {
   Connection& c = t.conn(index);
   const wire::TcpHeader& h = in.h;
-  // First: the ACK bit.
-  if (h.flags.ack() && (h.ack <= c.iss || h.ack > c.snd.nxt)) {
-    t.count(Counter::kDropBadAck);
-    if (!h.flags.rst()) reset_for(t, c.path, h, in.length());
-    return;
-  }
-  // Second: the RST bit. Without an acceptable ACK it proves nothing (RFC 5961, 3.2).
-  if (h.flags.rst()) {
-    if (!h.flags.ack()) {
-      t.count(Counter::kDropBadFlags);
-      return;
-    }
-    t.count(Counter::kResetsIn);
-    terminate(t, index, ECONNREFUSED);
-    return;
-  }
+  if (check_answer(t, index, in) != Step::kGoOn) return;
   // Fourth: the SYN bit.
-  if (!h.flags.syn()) {
-    t.count(Counter::kDropBadFlags);
-    return;
-  }
   c.irs = h.seq;
   c.rcv.nxt = h.seq + 1;
   c.rcv.adv = c.rcv.nxt + std::min(c.rcv_buffer, 65535U);
