@@ -109,6 +109,7 @@ void Tcp::on_syn(std::uint32_t listener, const Segment& segment, std::uint32_t p
   c.acked_to = c.rcv.nxt.value;
   c.ts_recent_at = now;
   c.snd.nxt = c.iss + 1;
+  c.snd.wnd = h.window;  // not scaled in a SYN
   negotiate(t_, c, h);
   t_.due(index, c, kSynDue);
 }

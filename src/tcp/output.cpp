@@ -67,6 +67,12 @@ bool output_syn(const Context& t, std::uint32_t index, base::Instant now) {
   if (answer) c.acked_to = c.rcv.nxt.value;
   c.snd.nxt = c.iss + 1;
   c.flags &= ~(kSynDue | kAckDue | kWindowDue);
+  if (answer && (c.flags & kReliable) != 0) {
+    // Deviation from RFC 9293, 3.5: where sending is delivery, the third segment says nothing new.
+    c.snd.una = c.snd.nxt;
+    establish(t, index, now);
+    return true;
+  }
   if (c.timer != TimerKind::kRetransmit) {
     c.first_unacked = now;
     c.rtt_seq = c.snd.nxt;

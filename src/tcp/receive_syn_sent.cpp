@@ -17,7 +17,7 @@ void complete(const Context& t, std::uint32_t index, const Incoming& in) {
   if ((c.flags & kRttTimed) != 0) measure_rtt(c, in.now - c.rtt_start);
   establish(t, index, in.now);
   c.flags &= ~(kRttTimed | kRetransmitted);
-  t.due(index, c, kAckDue);
+  if ((c.flags & kReliable) == 0) t.due(index, c, kAckDue);
 }
 
 /// First and second: ACK and RST (RFC 9293, 3.10.7.3).

@@ -22,9 +22,35 @@ TEST(Reliable, ActiveOpen_OffersScaleButNoTimestampsNorSack) {
   EXPECT_EQ(h.out(), "S 0:0(0) win 65535 <mss 1460,wscale 4>");
   h.in("S. 0:0(0) ack 1 win 65535 <mss 1460,wscale 4>");
   EXPECT_EQ(h.events(), static_cast<std::uint32_t>(EPOLLOUT));
-  EXPECT_EQ(h.out(), ". 1:1(0) ack 1 win 32768");
+  EXPECT_EQ(h.out(), "");  // the SYN-ACK was delivered by being sent: no third segment
   EXPECT_EQ(h.state(), State::kEstablished);
   EXPECT_TRUE(h.tcp.next_deadline().is_never());
+}
+
+TEST(Reliable, PassiveOpen_IsEstablishedByItsAnswer) {
+  Harness h(reliable());
+  h.listen();
+  h.in("S 0:0(0) win 1000 <mss 1460,wscale 4>");
+  EXPECT_EQ(h.tcp.accept(h.listener), 0U);
+  EXPECT_EQ(h.out(), "S. 0:0(0) ack 1 win 65535 <mss 1460,wscale 4>");
+  h.accept();
+  EXPECT_EQ(h.state(), State::kEstablished);
+  EXPECT_EQ(h.write(5'000).bytes, 1'000U);
+  EXPECT_EQ(h.out(), ". 1:1001(1000) ack 1 win 32768");
+  h.in("P. 1:11(10) ack 1001 win 100");
+  EXPECT_EQ(h.read(100), 10U);
+  EXPECT_EQ(h.write(5'000).bytes, 1'600U);
+}
+
+TEST(Reliable, ClientGoneMeanwhile_ResetsWhatWasAccepted) {
+  Harness h(reliable());
+  h.listen();
+  h.in("S 0:0(0) win 1000 <mss 1460,wscale 4>");
+  h.out();
+  h.in("R 1:1(0) win 0");
+  h.accept();
+  EXPECT_EQ(h.tcp.error(h.c), ECONNRESET);
+  h.tcp.close(h.c, h.now);
 }
 
 TEST(Reliable, Send_LeavesAtOnceUnsegmented) {
