@@ -119,7 +119,9 @@ class Impl {
   base::Result<std::uint16_t> take_link(LocalStack& local, control::Link link);
   void peer_gone(LocalStack& local, steering::StackId peer);
   void drop_link(LocalStack& local, Entry& entry, std::uint16_t index);
-  void linger(LocalStack& local);
+  /// Stays until what is due has left, 200 ms at most. True if connections still owe something,
+  /// which only the last holder asks.
+  bool linger(LocalStack& local, bool last);
   void drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now);
   LocalStack* find_arena(steering::StackId id);
   std::uint16_t lease_ports(LocalStack& local, steering::Protocol protocol,

@@ -168,8 +168,10 @@ void Impl::leave() {
       state.holders[local.holder].used = 0;
       for (const stack::Holder& holder : state.holders) last = last && holder.used == 0;
     }
-    linger(local);
-    if (last) {
+    const bool owes = linger(local, last);
+    // What is still to be sent is handed over: without a word of ours, the end of the last holder
+    // makes ringwayd start a reaper.
+    if (last && !owes) {
       const std::lock_guard guard(control_mutex_);
       if (client_) static_cast<void>(client_->close_stack(local.id));
     }
@@ -187,16 +189,22 @@ void Impl::lease_again() {
   }
 }
 
-void Impl::linger(LocalStack& local) {
-  // What a full ring did not take leaves within moments: the peer reads. Loss needs a longer stay.
-  const base::Instant end = clock_now() + base::Duration::milliseconds(200);
+bool Impl::linger(LocalStack& local, bool last) {
+  // What a full ring did not take leaves within moments: the peer reads. Behind a gateway the
+  // other side mostly answers a FIN within moments too; only if it does not is a reaper needed.
+  const base::Instant begin = clock_now();
+  const base::Instant end = begin + base::Duration::milliseconds(200);
+  const base::Instant patience = begin + base::Duration::milliseconds(20);
   for (;;) {
+    bool owes = false;
     {
       Entry entry(local);
       entry.turn();
-      if (!entry.tcp().blocked() && !entry.tcp().has_output()) return;
+      owes = last && local.stack->owes();
+      const bool sent = !entry.tcp().blocked() && !entry.tcp().has_output();
+      if (sent && (!owes || entry.now() >= patience)) return owes;
     }
-    if (clock_now() >= end) return;
+    if (clock_now() >= end) return owes;
     const timespec pause{0, 200'000};
     nanosleep(&pause, nullptr);
   }

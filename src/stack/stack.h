@@ -110,6 +110,10 @@ class Stack {
   }
   void collect_unmapped(std::vector<std::uint16_t>& out);
 
+  /// True while a connection over a link to a gateway has something to send or to have
+  /// acknowledged: whoever closes the stack then cuts it off. Looks at every connection.
+  bool owes() const;
+
   // --- paths -----------------------------------------------------------------------------------
   /// The path over `port` between two addresses; made if it is new. 0: the table is full.
   std::uint32_t path_for(std::uint16_t port, const base::IpAddress& local,

@@ -82,6 +82,19 @@ void Stack::take_link_down(std::uint16_t index, base::Instant now) {
   release_down_links();
 }
 
+bool Stack::owes() const {
+  const auto& connections = state_->tcp.connections;
+  for (std::uint32_t i = 1; i <= connections.high_water(); ++i) {
+    const tcp::Connection& c = connections[i];
+    if ((c.flags & (tcp::kInFlowTable | tcp::kReliable)) != tcp::kInFlowTable) continue;
+    // Of the states that outlive a close, these two wait for the peer only.
+    const bool done = c.state == tcp::State::kClosed || c.state == tcp::State::kFinWait2 ||
+                      c.state == tcp::State::kTimeWait;
+    if (!done) return true;
+  }
+  return false;
+}
+
 void Stack::release_down_links() {
   for (std::uint16_t i = 0; i < state_->link_high; ++i) {
     LinkState& link = state_->links[i];
