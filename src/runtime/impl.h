@@ -144,6 +144,7 @@ class Impl {
   std::optional<control::Client> client_;
   base::Instant client_retry_{0};
   base::Error join_error_;
+  bool control_lost_ = false;  ///< the daemon went away and could not be reached since
   std::atomic<const steering::Table*> table_{nullptr};
   std::vector<std::unique_ptr<const steering::Table>>
       tables_;  ///< readers may still be in an old one

@@ -54,6 +54,10 @@ void Keeper::start(int control_fd) {
   add(epoll_.get(), timer_.get(),
       pack(static_cast<std::uint8_t>(What::kTimer), 0, 0, timer_.get()));
   add(epoll_.get(), stop_.get(), pack(static_cast<std::uint8_t>(What::kStop), 0, 0, stop_.get()));
+  retry_ = high_fd(
+      base::UniqueFd(base::sys::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
+  add(epoll_.get(), retry_.get(),
+      pack(static_cast<std::uint8_t>(What::kRetry), 0, 0, retry_.get()));
   watch_control(control_fd);
   // The thread must never run the program's signal handlers.
   sigset_t all;
@@ -83,6 +87,7 @@ void Keeper::forget() {
   epoll_.reset();
   timer_.reset();
   stop_.reset();
+  retry_.reset();
   control_fd_ = -1;
 }
 
@@ -91,6 +96,11 @@ void Keeper::arm(base::Duration after) {
   const itimerspec when{
       {0, 0}, {after.ns / 1'000'000'000, std::max<std::int64_t>(after.ns % 1'000'000'000, 1)}};
   base::sys::timerfd_settime(timer_.get(), 0, &when, nullptr);
+}
+
+void Keeper::retry_control() {
+  const itimerspec when{{0, 0}, {0, 250'000'000}};
+  base::sys::timerfd_settime(retry_.get(), 0, &when, nullptr);
 }
 
 void Keeper::watch_control(int fd) {
@@ -127,6 +137,10 @@ void Keeper::run() {
       switch (static_cast<What>(tag.what)) {
         case What::kStop:
           return;
+        case What::kRetry:
+          static_cast<void>(base::sys::read(retry_.get(), &count, sizeof count));
+          impl_.control_events();
+          break;
         case What::kControl:
           impl_.control_events();
           break;

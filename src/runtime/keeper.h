@@ -34,6 +34,8 @@ class Keeper {
     if (armed_.load(std::memory_order_relaxed)) return;
     arm(kTick);
   }
+  /// The daemon cannot be reached: the keeper asks Impl::control_events() again in a while.
+  void retry_control();
   /// A new control connection replaces the old one.
   void watch_control(int fd);
   /// Watches the life pipe of a peer; `fd` must stay open until unwatch().
@@ -44,13 +46,13 @@ class Keeper {
   /// In the child after fork: the thread is not here; its fds are given up.
   void forget();
   bool owns_fd(int fd) const {
-    return fd == epoll_.get() || fd == timer_.get() || fd == stop_.get();
+    return fd == epoll_.get() || fd == timer_.get() || fd == stop_.get() || fd == retry_.get();
   }
 
   static constexpr base::Duration kTick = base::Duration::milliseconds(1);
 
  private:
-  enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell };
+  enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell, kRetry };
 
   static void* main(void* self);
   void run();
@@ -64,6 +66,7 @@ class Keeper {
   base::UniqueFd epoll_;
   base::UniqueFd timer_;
   base::UniqueFd stop_;
+  base::UniqueFd retry_;
   int control_fd_ = -1;
   pthread_t thread_{};
   std::atomic<bool> running_{false};

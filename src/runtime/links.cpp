@@ -72,10 +72,15 @@ void Impl::control_events() {
   const std::lock_guard guard(control_mutex_);
   if (!client_) return;
   pollfd p{client_->fd(), POLLIN, 0};
-  if (base::sys::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0 &&
-      (p.revents & POLLIN) == 0) {
+  if (control_lost_ || (base::sys::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)) {
+    // The daemon is gone; connections go on without it, and one of us starts its successor.
     keeper_.watch_control(-1);
-    if (client_->reconnect()) keeper_.watch_control(client_->fd());
+    control_lost_ = !client_->reconnect();
+    if (control_lost_) {
+      keeper_.retry_control();
+    } else {
+      keeper_.watch_control(client_->fd());
+    }
   }
   while (auto event = client_->next_event()) {
     if (auto* offer = std::get_if<control::LinkOffer>(&*event)) {
