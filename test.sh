@@ -65,7 +65,8 @@ if (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28) > 28)) && setarch 
   plain=(setarch -R)
 fi
 status=0
-"${plain[@]}" ctest --test-dir build/all -j"$jobs" --output-on-failure 2>&1 | tee "$logs/ctest.txt" | awk "$show" ||
+"${plain[@]}" ctest --test-dir build/all -j"$jobs" --output-on-failure \
+  --output-junit "$PWD/$logs/tests.xml" --test-output-size-passed 65536 2>&1 | tee "$logs/ctest.txt" | awk "$show" ||
   status=1
 if ((status)); then
   failed+=(ctest)
