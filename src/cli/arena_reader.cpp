@@ -72,7 +72,7 @@ void read_listeners(const tcp::ListenerSlab& slab, StackView& into) {
 }  // namespace
 
 base::Result<StackView> read_stack(int fd) {
-  // Stacks without sockets of their own (a gateway, `ringway ping`) have an arena of one page.
+  // Stacks without sockets of their own (`ringway ping`) have an arena of one page.
   constexpr off_t kOnePage = 4096;
   struct stat status {};
   if (base::sys::fstat(fd, &status) == 0 && status.st_size <= kOnePage) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "cli/attach.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
 #include "cli/output.h"
@@ -60,12 +61,33 @@ struct NetOptions {
   bool json = false;
   std::string name;
   std::string subnet;
+  std::string port;
+  bool foreground = false;
 };
+
+void add_attachments(CLI::App& net, Action& action, const std::shared_ptr<NetOptions>& options) {
+  auto* attach_app = net.add_subcommand(
+      "attach", "join a network to the local kernel (needs root or CAP_NET_ADMIN)");
+  attach_app->add_option("NETWORK", options->name, "the network")->required();
+  attach_app
+      ->add_option("PORT", options->port,
+                   "tap:NAME,ip=ADDR/LEN: the kernel's interface and its address within the "
+                   "network's subnet [the first free rwN, the subnet's first]")
+      ->required();
+  attach_app->add_flag("--foreground", options->foreground, "stay until ended");
+  attach_app->callback([&action, options] {
+    action = [options] { return attach(options->name, options->port, options->foreground); };
+  });
+  auto* detach_app = net.add_subcommand("detach", "take a network from the kernel again");
+  detach_app->add_option("NETWORK", options->name, "the network")->required();
+  detach_app->callback(
+      [&action, options] { action = [options] { return detach(options->name); }; });
+}
 
 }  // namespace
 
 void add_net(CLI::App& app, Action& action) {
-  auto* net = app.add_subcommand("net", "list, make and remove networks");
+  auto* net = app.add_subcommand("net", "list, make, attach and remove networks");
   net->require_subcommand(1);
   auto options = std::make_shared<NetOptions>();
   auto* list_app = net->add_subcommand("list", "the networks and what lives in them");
@@ -78,6 +100,7 @@ void add_net(CLI::App& app, Action& action) {
       ->type_name("ADDR/LEN");
   add_app->callback(
       [&action, options] { action = [options] { return add(options->name, options->subnet); }; });
+  add_attachments(*net, action, options);
   auto* del_app = net->add_subcommand("del", "remove a network that no program uses");
   del_app->add_option("NAME", options->name, "the network")->required();
   del_app->callback([&action, options] { action = [options] { return remove(options->name); }; });

@@ -50,6 +50,7 @@ Found look_at(control::Admin& admin, const std::string& network, const steering:
   found.stack = stack;
   if (const auto host = table.host(stack.host)) found.host = text_of(host->name);
   found.udp = udp_entries(table, stack.id);
+  if (stack.gateway != 0) return found;  // has no sockets, and an arena of another layout
   auto arena = admin.fetch_arena(network, stack.id);
   if (!arena) {
     found.unread = arena.error().what;
