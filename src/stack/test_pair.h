@@ -1,7 +1,6 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
+#include <cstdlib>
 #include <memory>
 #include <utility>
 
@@ -52,7 +51,7 @@ class StackPair {
                                            .peer = peer.stack->state().id,
                                            .number = 1,
                                            .made_here = made_here});
-    ASSERT_TRUE(link);
+    if (!link) std::abort();
     end.link = *link;
   }
   /// Turns both stacks until neither has anything to do.
