@@ -84,6 +84,8 @@ class SlotSender {
   }
   /// Most bytes that one frame can hold.
   static constexpr std::uint32_t max_frame_bytes() { return kBigFrameBytes; }
+  /// Something arrived from the other side, so an answer is likely: see own_lines().
+  void expect_send() { own_lines(slot(state_->next), kFirst + 1); }
   /// True while the receiver has said that it polls this link, so that no mark is needed.
   bool receiver_is_hot() const { return shared_->hot.load(std::memory_order_relaxed) != 0; }
   /// The bit to mark in the receiver's mailbox.

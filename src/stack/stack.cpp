@@ -123,6 +123,7 @@ std::uint32_t Stack::poll_link(std::uint16_t index, std::uint32_t budget, base::
   Link* link = links_[index].get();
   if (link == nullptr) return 0;
   ring::SlotReceiver& receiver = link->receiver();
+  if (receiver.ready()) link->tx().sender().expect_send();
   std::uint32_t n = 0;
   for (; n < budget; ++n) {
     const auto frame = receiver.next();
