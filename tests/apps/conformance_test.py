@@ -2,6 +2,7 @@
 """Runs the conformance program on the kernel and under a preloaded library and compares what it tells.
 
 Usage: conformance_test.py PROGRAM LIBRARY [--known FILE] [NAME...]
+LIBRARY may also be a second build of the program with the shim linked into it.
 FILE names steps (behaviour.step, or behaviour alone) where a difference is known, one a line with the
 reason after '#'; a step that is listed there and does not differ is an error as well.
 """
@@ -55,13 +56,20 @@ def main():
     parser.add_argument("library")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--known")
+    parser.add_argument("--skip", default="", help="a prefix of behaviours to leave out")
     options = parser.parse_args()
     known = known_steps(options.known)
+    if options.skip:
+        names = subprocess.run([options.program, "--list"], capture_output=True, text=True, check=True).stdout.split()
+        options.names = [name for name in names if not name.startswith(tuple(options.skip.split(",")))]
     with tempfile.TemporaryDirectory(prefix="ringway-conformance-") as directory:
         plain = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
-        shimmed = dict(plain, LD_PRELOAD=options.library, RINGWAY_DIR=directory)
+        shimmed = dict(plain, RINGWAY_DIR=directory)
+        preloaded = options.library.endswith(".so")
+        if preloaded:
+            shimmed["LD_PRELOAD"] = options.library
         kernel = table(tell(options.program, options.names, plain))
-        ringway = table(tell(options.program, options.names, shimmed))
+        ringway = table(tell(options.program if preloaded else options.library, options.names, shimmed))
     failures, differing = 0, set()
     for step in sorted(set(kernel) | set(ringway)):
         a, b = kernel.get(step, "(nothing)"), ringway.get(step, "(nothing)")
