@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -49,6 +50,12 @@ Check shim() {
   return {"socket shim", Verdict::kBroken, path.error().what, "cmake --build build/release"};
 }
 
+Check helper(const std::string& name, const std::string& what) {
+  const auto path = own_directory() + "/" + name;
+  if (::access(path.c_str(), X_OK) == 0) return {name, Verdict::kGood, path, ""};
+  return {name, Verdict::kMissing, what, "install all of Ringway (cmake --build build/release)"};
+}
+
 Check running_daemon() {
   auto socket = control::connect_daemon({{}, {}, false, false});
   if (socket) return {"daemon", Verdict::kGood, "runs", ""};
@@ -81,7 +88,12 @@ int doctor(bool as_json) {
 }  // namespace
 
 std::vector<Check> check_installation() {
-  return {runtime_directory(), daemon_program(), shim(), running_daemon()};
+  return {runtime_directory(),
+          daemon_program(),
+          shim(),
+          running_daemon(),
+          helper("ringway-reaper", "connections of programs that die are cut off"),
+          helper("ringway-gateway", "no `ringway net attach`")};
 }
 
 void add_doctor(CLI::App& app, Action& action) {

@@ -19,6 +19,8 @@ using base::UniqueFd;
 
 namespace {
 
+constexpr base::Duration kPatience = base::Duration::milliseconds(500);
+
 proto::Key key_of(const ListenKey& key) { return {key.protocol, key.scope, key.port, key.address}; }
 
 // Programs count on low numbers being free, and some close all of them: ours lie out of their way.
@@ -228,7 +230,13 @@ Result<Link> Client::open_link(StackId stack, StackId to, int memory) {
   proto::OpenLink request;
   request.stack = stack;
   request.to = to;
+  // After a change of daemons the peer may still be on its way back: that takes it milliseconds.
+  const auto patience = monotonic_now() + kPatience;
   auto reply = call<proto::LinkReply>(request, std::span(&memory, 1));
+  while (!reply && reply.error().os_errno == EAGAIN && monotonic_now() < patience) {
+    (void)wait_ready(socket_.get(), POLLIN, monotonic_now() + base::Duration::milliseconds(2));
+    reply = call<proto::LinkReply>(request, std::span(&memory, 1));
+  }
   if (!reply) return tl::unexpected(std::move(reply).error());
   Link link = link_of<proto::LinkReply>(*reply, stack);
   link.existing = reply->as<proto::LinkReply>().existing != 0;
