@@ -29,12 +29,18 @@ Server::Server(Channel& channel, std::uint16_t port, std::size_t size)
   channel_.accept(listening.handle, 0);
 }
 
-std::uint64_t Server::serve_one() {
+std::uint64_t Server::serve_one(bool (*stopping)()) {
+  // A signal may come before wait() sleeps: look now and then, at no cost to the messages.
+  auto look = ringway::Clock::now();
   std::uint64_t messages = 0;
   std::size_t have = 0;
   for (std::array<Completion, 16> done;;) {
-    const int n = channel_.wait(done);
-    if (n < 0) return messages;
+    const int n = channel_.wait(done, 1, look);
+    if (n <= 0) {
+      if (stopping()) return messages;
+      look = ringway::Clock::now() + std::chrono::milliseconds(100);
+      continue;
+    }
     for (const Completion& c : std::span(done).first(static_cast<std::size_t>(n))) {
       if (c.operation == Operation::kAccept) {
         have = 0;

@@ -14,8 +14,8 @@ class Server {
  public:
   /// Prints to stderr and exits if that is not possible.
   Server(ringway::Channel& channel, std::uint16_t port, std::size_t size);
-  /// Until the client closes or a signal comes. Returns the messages answered.
-  std::uint64_t serve_one();
+  /// Until the client closes or `stopping` says so. Returns the messages answered.
+  std::uint64_t serve_one(bool (*stopping)());
 
  private:
   ringway::Channel& channel_;

@@ -20,7 +20,7 @@ void serve(ringway::Channel& channel, std::uint16_t port, std::size_t size) {
   plain::print_ready();
   while (!plain::stopping()) {
     const double cpu_start = plain::cpu_seconds();
-    const std::uint64_t messages = server.serve_one();
+    const std::uint64_t messages = server.serve_one(&plain::stopping);
     std::printf(
         "{\"program\":\"rw-pingpong-native\",\"role\":\"server\",\"messages\":%llu,"
         "\"cpu_seconds\":%.6f}\n",

@@ -144,8 +144,8 @@ class RINGWAY_API Channel {
   /// to do, it takes no lock and some nanoseconds.
   std::size_t poll(std::span<Completion> out);
   /// The same, but comes back with at least `least` completions (at most out.size()), or with fewer
-  /// when `deadline` has passed or a signal handler has run (then -EINTR if there are none). Spins
-  /// while traffic flows, then sleeps.
+  /// when `deadline` has passed or a signal interrupts its sleep (-EINTR if there are none; one
+  /// that comes before does not). Spins while traffic flows, then sleeps.
   int wait(std::span<Completion> out, std::size_t least = 1, Clock::time_point deadline = kNever);
   /// For a foreign event loop that is about to sleep: a descriptor that becomes readable when there
   /// is something to poll(); `deadline` is when poll() is to be called without that. -EAGAIN:
