@@ -113,6 +113,7 @@ class Impl {
 
  private:
   base::Result<LocalStack*> make_own();
+  base::Result<std::unique_ptr<LocalStack>> make_stack(const steering::Host& host);
   void replace_table(base::UniqueFd fd);
   void lease_again();
   std::vector<std::pair<steering::ListenKey, std::uint8_t>> leases_of(LocalStack& local);

@@ -132,46 +132,53 @@ void Keeper::run() {
     const int n = base::sys::epoll_wait(epoll_.get(), events, 16, -1);
     if (n < 0 && errno != EINTR) return;
     for (int i = 0; i < n; ++i) {
-      const Tag tag = unpack(events[i].data.u64);
-      std::uint64_t count = 0;
-      switch (static_cast<What>(tag.what)) {
-        case What::kStop:
-          return;
-        case What::kRetry:
-          static_cast<void>(base::sys::read(retry_.get(), &count, sizeof count));
-          impl_.control_events();
-          break;
-        case What::kControl:
-          impl_.control_events();
-          break;
-        case What::kTimer:
-          static_cast<void>(base::sys::read(timer_.get(), &count, sizeof count));
-          tick();
-          break;
-        case What::kPeer:
-          impl_.peer_died(tag.arena, tag.link);
-          break;
-        case What::kHolder:
-          unwatch(static_cast<int>(tag.fd));
-          base::sys::close(static_cast<int>(tag.fd));
-          impl_.holder_process_died(tag.link);
-          break;
-        case What::kDoorbell: {
-          // Rung in the program's absence.
-          unwatch(static_cast<int>(tag.fd));
-          static_cast<void>(base::sys::read(static_cast<int>(tag.fd), &count, sizeof count));
-          LocalStack& local = impl_.arena(tag.arena);
-          Entry entry(local);
-          local.stack->wake(*local.mailbox.get());
-          entry.turn();
-          quiet_ticks_ = 0;
-          interval_ = kTick;
-          arm(kTick);
-          break;
-        }
-      }
+      if (!handle(events[i].data.u64)) return;
     }
   }
+}
+
+bool Keeper::handle(std::uint64_t packed) {
+  const Tag tag = unpack(packed);
+  const int fd = static_cast<int>(tag.fd);
+  std::uint64_t count = 0;
+  switch (static_cast<What>(tag.what)) {
+    case What::kStop:
+      return false;
+    case What::kRetry:
+      static_cast<void>(base::sys::read(fd, &count, sizeof count));
+      impl_.control_events();
+      break;
+    case What::kControl:
+      impl_.control_events();
+      break;
+    case What::kTimer:
+      static_cast<void>(base::sys::read(fd, &count, sizeof count));
+      tick();
+      break;
+    case What::kPeer:
+      impl_.peer_died(tag.arena, tag.link);
+      break;
+    case What::kHolder:
+      unwatch(fd);
+      base::sys::close(fd);
+      impl_.holder_process_died(tag.link);
+      break;
+    case What::kDoorbell:
+      unwatch(fd);
+      static_cast<void>(base::sys::read(fd, &count, sizeof count));
+      rung_in_absence(impl_.arena(tag.arena));
+      break;
+  }
+  return true;
+}
+
+void Keeper::rung_in_absence(LocalStack& local) {
+  Entry entry(local);
+  local.stack->wake(*local.mailbox.get());
+  entry.turn();
+  quiet_ticks_ = 0;
+  interval_ = kTick;
+  arm(kTick);
 }
 
 void Keeper::tick() {

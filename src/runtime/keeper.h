@@ -56,6 +56,9 @@ class Keeper {
 
   static void* main(void* self);
   void run();
+  /// What one event of the epoll fd asks for; false: the thread ends.
+  bool handle(std::uint64_t packed);
+  void rung_in_absence(LocalStack& local);
   void tick();
   void arm(base::Duration after);
   /// Nobody attends to `local`: runs a turn; true if it did anything.

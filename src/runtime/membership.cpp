@@ -87,34 +87,9 @@ base::Result<LocalStack*> Impl::make_own() {
   control::Client* c = client();
   if (c == nullptr) return tl::unexpected(join_error_);
   ring::AsymmetricBarrier::enrol();
-
-  auto local = std::make_unique<LocalStack>();
-  auto mailbox_fd = driver::MailboxMemory::create();
-  if (!mailbox_fd) return tl::unexpected(mailbox_fd.error());
-  local->mailbox_fd = high_fd(base::UniqueFd(*mailbox_fd));
-  auto mailbox = driver::MailboxMemory::map(local->mailbox_fd.get());
-  if (!mailbox) return tl::unexpected(mailbox.error());
-  local->mailbox = std::move(*mailbox);
-  local->doorbell = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
-  int life[2] = {-1, -1};
-  if (base::sys::pipe2(life, O_CLOEXEC) != 0) return base::fail_errno("no pipe could be made");
-  local->life_read = high_fd(base::UniqueFd(life[0]));
-  local->life_write = high_fd(base::UniqueFd(life[1]));
-
-  const steering::Host& host = c->membership().host;
-  stack::StackConfig config;
-  config.address_v4 = host.ipv4;
-  config.address_v6 = host.ipv6;
-  config.mac = host.mac;
-  config.program = options_.program;
-  getrandom(&config.seed, sizeof config.seed, 0);
-  getrandom(config.secret.data(), sizeof config.secret, 0);
-  auto stack = stack::Stack::create(config);
-  if (!stack) return tl::unexpected(stack.error());
-  local->stack = std::move(*stack);
-  local->sockets = std::make_unique<socket::Sockets>(*local->stack);
-  local->stack->set_mailbox(local->mailbox.get());
-
+  auto made = make_stack(c->membership().host);
+  if (!made) return tl::unexpected(made.error());
+  std::unique_ptr<LocalStack> local = std::move(*made);
   const auto id = c->register_stack({.arena = local->stack->arena().fd(),
                                      .mailbox = local->mailbox_fd.get(),
                                      .doorbell = local->doorbell.get(),
@@ -133,6 +108,35 @@ base::Result<LocalStack*> Impl::make_own() {
   own_.store(arenas_[number].get(), std::memory_order_release);
   keeper_.start(c->fd());
   return arenas_[number].get();
+}
+
+base::Result<std::unique_ptr<LocalStack>> Impl::make_stack(const steering::Host& host) {
+  auto local = std::make_unique<LocalStack>();
+  auto mailbox_fd = driver::MailboxMemory::create();
+  if (!mailbox_fd) return tl::unexpected(mailbox_fd.error());
+  local->mailbox_fd = high_fd(base::UniqueFd(*mailbox_fd));
+  auto mailbox = driver::MailboxMemory::map(local->mailbox_fd.get());
+  if (!mailbox) return tl::unexpected(mailbox.error());
+  local->mailbox = std::move(*mailbox);
+  local->doorbell = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  int life[2] = {-1, -1};
+  if (base::sys::pipe2(life, O_CLOEXEC) != 0) return base::fail_errno("no pipe could be made");
+  local->life_read = high_fd(base::UniqueFd(life[0]));
+  local->life_write = high_fd(base::UniqueFd(life[1]));
+
+  stack::StackConfig config;
+  config.address_v4 = host.ipv4;
+  config.address_v6 = host.ipv6;
+  config.mac = host.mac;
+  config.program = options_.program;
+  getrandom(&config.seed, sizeof config.seed, 0);
+  getrandom(config.secret.data(), sizeof config.secret, 0);
+  auto stack = stack::Stack::create(config);
+  if (!stack) return tl::unexpected(stack.error());
+  local->stack = std::move(*stack);
+  local->sockets = std::make_unique<socket::Sockets>(*local->stack);
+  local->stack->set_mailbox(local->mailbox.get());
+  return local;
 }
 
 LocalStack* Impl::find_arena(steering::StackId id) {

@@ -49,7 +49,8 @@ struct alignas(64) Socket {
   std::uint32_t path;
   base::Endpoint path_remote;
   std::uint64_t path_generation;
-  base::IpAddress bound_address;  ///< as bind() got it: the key of the lease, whatever connect() makes of `local`
+  base::IpAddress bound_address;  ///< as bind() got it: the key of the lease, whatever connect()
+                                  ///< makes of `local`
 };
 static_assert(sizeof(Socket) == 192);
 

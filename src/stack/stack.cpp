@@ -110,6 +110,8 @@ bool Stack::turn(base::Instant now) {
     ip_->poll(now, outputs());
     worked = true;
   }
+  if (tcp_.blocked()) [[unlikely]]
+    look_for_room();
   if (tcp_.has_output() || tcp_.blocked()) tcp_.output(now);
   if (udp_.has_output()) udp_.output();
   flush();
@@ -273,6 +275,15 @@ void Stack::set_hot_links(bool hot) {
   for (std::uint32_t i = 0; i < state_->hot_count; ++i) {
     Link* link = links_[state_->hot[i]].get();
     if (link != nullptr) link->receiver().set_hot(hot);
+  }
+}
+
+void Stack::look_for_room() {
+  for (std::uint32_t i = 0; i < state_->link_high; ++i) {
+    if (tx_[i] != nullptr) tx_[i]->take_room();
+  }
+  for (std::uint32_t i = kFirstPort; i < kAllPorts; ++i) {
+    if (tx_[i] != nullptr) tx_[i]->take_room();
   }
 }
 

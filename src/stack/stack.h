@@ -154,6 +154,7 @@ class Stack {
   std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
   std::uint32_t poll_marked(base::Instant now);
   void set_hot_links(bool hot);
+  void look_for_room();
   bool found_room();
   void flush_all();
   void ring_bell(int fd);

@@ -133,6 +133,22 @@ TEST_F(StackTest, FullRing_SenderStopsAndGoesOnWhenThereIsRoom) {
   EXPECT_NE(pair_.a.stack->tcp().readiness(from) & EPOLLOUT, 0U);
 }
 
+TEST_F(StackTest, FinThatFoundNoRoom_LeavesWhenThereIsSome) {
+  const auto [from, to] = connect();
+  const auto data = pattern(64);
+  std::uint32_t sent = 0;
+  while (send(*pair_.a.stack, from, data) == 64) sent += 64;
+  pair_.a.stack->tcp().close(from, pair_.now);
+  pair_.a.stack->turn(pair_.now);
+  std::size_t got = 0;
+  for (int i = 0; i < 100; ++i) {
+    pair_.run();
+    got += receive(*pair_.b.stack, to, 1'000'000).size();
+  }
+  EXPECT_EQ(got, sent);
+  EXPECT_EQ(pair_.b.stack->tcp().state(to), tcp::State::kCloseWait);
+}
+
 TEST_F(StackTest, Sleeping_SenderMarksAndRings) {
   connect();
   ASSERT_TRUE(pair_.b.stack->prepare_sleep(*pair_.b.mailbox.get()));
