@@ -158,6 +158,17 @@ std::string Gateway::describe() const {
                      steering::text_of(attachment_->client().membership().network.name));
 }
 
+std::string Gateway::describe_counters() const {
+  std::string text;
+  for (std::uint32_t i = 0; i < Counters::kSize; ++i) {
+    const auto which = static_cast<Count>(i);
+    const std::uint64_t value = state_.counters.get(which);
+    if (value == 0) continue;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name(which), value);
+  }
+  return text;
+}
+
 void Gateway::run() {
   base::Instant last_work;
   base::Instant next_look;

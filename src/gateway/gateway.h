@@ -39,6 +39,8 @@ class Gateway {
 
   /// "rw0 (10.111.0.1/16) is attached to network default".
   std::string describe() const;
+  /// "to_tap 12, to_stacks 9, drop_tap_martian 1": every counter that is not 0.
+  std::string describe_counters() const;
 
  private:
   static constexpr std::uint8_t kInterface = 0;

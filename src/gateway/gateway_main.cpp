@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "base/sys.h"
 #include "gateway/gateway.h"
@@ -16,7 +17,7 @@ using ringway::gateway::Gateway;
 using ringway::gateway::Options;
 namespace sys = ringway::base::sys;
 
-/// Opens and runs; `tell` gets "+" and the description, or the error, before anything else.
+/// Opens and runs. `tell` gets how that went, and at the end what was counted.
 template <typename Tell>
 int serve(const Options& options, Tell&& tell) {
   auto gateway = Gateway::open(options);
@@ -26,6 +27,7 @@ int serve(const Options& options, Tell&& tell) {
   }
   tell(true, (*gateway)->describe());
   (*gateway)->run();
+  tell(true, (*gateway)->describe_counters());
   return 0;
 }
 
@@ -36,7 +38,9 @@ int serve(const Options& options, Tell&& tell) {
   static_cast<void>(!::chdir("/"));
   const int null = sys::openat(AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
   for (int standard = 0; standard < 3; ++standard) sys::dup2(null, standard);
+  bool told = false;
   std::_Exit(serve(options, [&](bool ready, const std::string& text) {
+    if (std::exchange(told, true)) return;
     const std::string line = (ready ? "+" : "-") + text;
     static_cast<void>(sys::write(report, line.data(), line.size()));
     sys::close(report);

@@ -16,7 +16,7 @@ const char* const kUsage =
     "  --network NAME  the network (default: default)\n"
     "  --tap NAME      the kernel's interface (default: the first free one of rw0, rw1, ...)\n"
     "  --ip ADDRESS    its address, within the network's subnet (default: the subnet's first)\n"
-    "  --foreground    do not go to the background when ready\n";
+    "  --foreground    do not go to the background when ready; print the counters at the end\n";
 
 namespace {
 

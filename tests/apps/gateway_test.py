@@ -350,6 +350,22 @@ import time; time.sleep(100)
         self.until(lambda: client.poll() is not None, "the peer does not learn of the end", 20)
         self.assertEqual(client.text().split()[1], "reset", self.logs())
 
+    def test_daemon_killed_the_gateway_finds_the_next_one(self):
+        self.http_server("0.0.0.0", 8080, True)
+        url = f"http://{HOST}:8080/"
+        self.run_program("curl", "-sS", "--max-time", "20", "-o", "/dev/null", url, ringway=False)
+        daemon = int(re.search(r"process (\d+)", self.status()).group(1))
+        os.kill(daemon, signal.SIGKILL)
+        # A stack that the gateway has not met: the new daemon introduces them.
+        self.http_server("0.0.0.0", 8081, True)
+        for port in (8080, 8081):
+            self.run_program("curl", "-sS", "--max-time", "20", "--retry", "5", "--retry-connrefused", "-o", "/dev/null",
+                             f"http://{HOST}:{port}/", ringway=False)
+        self.assertIsNone(self.gateway.poll(), self.logs())
+
+    def status(self):
+        return self.run_program(str(BUILD / "bin/ringway"), "status", ringway=False)
+
     def test_data_of_a_program_that_has_ended_arrives(self):
         reader = """
 import socket, sys, time, hashlib
