@@ -5,8 +5,8 @@
 #include <cstring>
 
 #include "gateway/gateway.h"
+#include "gateway/outbound.h"
 #include "wire/ethernet.h"
-#include "wire/icmp.h"
 #include "wire/tcp.h"
 #include "wire/udp.h"
 
@@ -14,15 +14,6 @@ namespace ringway::gateway {
 namespace {
 
 constexpr std::uint32_t kEthernet = wire::EthernetHeader::kSize;
-
-/// Errors and echo; everything else (redirects, neighbour discovery) is the gateway's to say.
-bool is_allowed_icmp(wire::Protocol protocol, std::uint8_t type) {
-  if (protocol == wire::Protocol::kIcmpv6) {
-    return type < 128 || type == static_cast<std::uint8_t>(wire::Icmpv6Type::kEchoRequest) ||
-           type == static_cast<std::uint8_t>(wire::Icmpv6Type::kEchoReply);
-  }
-  return type != static_cast<std::uint8_t>(wire::IcmpType::kRedirect);
-}
 
 /// The offset of the checksum in the transport header; 0: it is complete as it is.
 std::uint32_t checksum_field(const wire::PacketView& view) {
@@ -114,33 +105,10 @@ void Gateway::to_tap(Peer& peer, std::span<const std::byte> shared, const mem::F
 
 std::optional<Count> Gateway::refusal(Peer& peer, std::span<const std::byte> frame,
                                       const wire::PacketView& view) {
-  if (view.src != (view.is_v4() ? peer.ipv4 : peer.ipv6)) return Count::kDropForeignSource;
-  const bool unicast = !view.dst.is_multicast() && !view.dst.is_any() && !view.dst.is_loopback();
-  if (!unicast || attachment_->table().find_host(view.dst)) return Count::kDropMisdirected;
-  const std::byte* l4 = frame.data() + view.l4_offset;
-  switch (view.protocol) {
-    case wire::Protocol::kTcp:
-      if (view.is_fragment) return Count::kDropForbidden;
-      break;
-    case wire::Protocol::kUdp:
-      if (view.fragment_offset != 0) return std::nullopt;  // has no ports
-      if (view.l4_length() < wire::UdpHeader::kSize) return Count::kDropLinkParse;
-      break;
-    case wire::Protocol::kIcmp:
-    case wire::Protocol::kIcmpv6: {
-      const bool own_kind = view.is_v4() == (view.protocol == wire::Protocol::kIcmp);
-      const bool allowed =
-          own_kind && !view.is_fragment && is_allowed_icmp(view.protocol, base::load_u8(l4));
-      return allowed ? std::nullopt : std::optional(Count::kDropForbidden);
-    }
-    default:
-      return Count::kDropForbidden;
-  }
-  const bool tcp = view.protocol == wire::Protocol::kTcp;
-  const FlowKey key{{view.src, base::load_be16(l4)},
-                    {view.dst, base::load_be16(l4 + 2)},
-                    tcp ? steering::Protocol::kTcp : steering::Protocol::kUdp};
-  return is_of(peer, key) ? std::nullopt : std::optional(Count::kDropForeignSource);
+  const Outbound outbound = check_outbound(peer.ipv4, peer.ipv6, attachment_->table(), frame, view);
+  if (outbound.refused) return outbound.refused;
+  if (!outbound.key || is_of(peer, *outbound.key)) return std::nullopt;
+  return Count::kDropForeignSource;
 }
 
 /// A flow belongs to the stack that it began with; a new one to who holds its source port.

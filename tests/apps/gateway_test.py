@@ -220,6 +220,27 @@ with concurrent.futures.ThreadPoolExecutor(16) as pool:
 """
         self.assertEqual(self.python(client, HOST, ringway=False).strip(), "300")
 
+    @need("nginx")
+    def test_workers_that_share_a_port(self):
+        with open(os.path.join(self.directory, "conf"), "w", encoding="ascii") as file:
+            file.write(f"""daemon off; worker_processes 2; pid {self.directory}/pid; error_log {self.directory}/error;
+events {{}} http {{ access_log off; server {{ listen 8088; location / {{ return 200 "worker $pid"; }} }} }}""")
+        server = self.start("nginx", "-p", self.directory, "-c", os.path.join(self.directory, "conf"))
+        get = ["curl", "-sS", "--max-time", "20", f"http://{HOST}:8088/"]
+        self.until(lambda: server.poll() is not None or "worker" in self.run_program(*get, ringway=False, check=False),
+                   "no nginx", 20)
+        client = """
+import http.client, sys
+workers = set()
+for i in range(100):
+    c = http.client.HTTPConnection(sys.argv[1], 8088, timeout=20)
+    for k in range(3):
+        c.request("GET", "/"); workers.add(c.getresponse().read())
+    c.close()
+print(len(workers))
+"""
+        self.assertEqual(self.python(client, HOST, ringway=False).strip(), "2")
+
     def test_beyond_the_tap_with_checksums_on_the_wire(self):
         """Through the kernel's forwarding into another namespace, over a veth that computes no checksum."""
         name = f"rwgw{os.getpid()}"
