@@ -10,7 +10,7 @@ add_library(ringway_flags INTERFACE)
 target_compile_options(ringway_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-Wconversion -Wold-style-cast>
-  -fvisibility=hidden -fno-plt -march=x86-64-v2 -ftls-model=initial-exec)
+  -fvisibility=hidden -fno-plt -march=x86-64-v2 -ftls-model=initial-exec -falign-functions=64)
 target_include_directories(ringway_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include
   ${CMAKE_SOURCE_DIR})
 target_link_libraries(ringway_flags INTERFACE Threads::Threads)

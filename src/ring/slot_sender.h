@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "mem/frame_desc.h"
 #include "ring/slot_ring.h"
 
@@ -59,7 +60,7 @@ class SlotSender {
     if (r.frame == kNoFrame) {
       // The first line last, and together with the sequence number.
       if (length > kFirst)
-        std::memcpy(s.data.data() + kFirst, draft_.data() + kFirst, length - kFirst);
+        base::copy_small(s.data.data() + kFirst, draft_.data() + kFirst, length - kFirst);
       std::memcpy(s.data.data(), draft_.data(), kFirst);
       s.length = desc.length;
       s.flags = desc.flags | mem::kFrameInline;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "base/bytes.h"
 #include "tcp/context.h"
 #include "tcp/segment.h"
 #include "wire/tcp.h"
@@ -36,7 +37,7 @@ inline bool deliver_small(const Context& t, Connection& c, const std::byte* data
   cell.frame = {};
   cell.offset = 0;
   cell.length = length;
-  std::memcpy(cell.data.data(), data, length);
+  base::copy_small(cell.data.data(), data, length);
   c.rx = {index, index, length};
   c.rcv.nxt += length;
   c.bytes_received += length;
