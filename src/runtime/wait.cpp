@@ -18,6 +18,7 @@ namespace {
 /// How long kernel fds may go unnoticed while stack sockets are busy.
 constexpr base::Duration kKernelLook = base::Duration::microseconds(50);
 constexpr std::int64_t kShortSpinNs = 4'000;
+constexpr std::uint32_t kBusyLooks = 100;
 
 /// The eventfd on which the calling thread sleeps.
 class ThreadEvent {
@@ -122,7 +123,9 @@ class Wait {
         }
         _mm_pause();
       }
-      if (busy()) return true;  // something waits for room in a port
+      // Something waits for room in a port: most often for microseconds. A reader that is slow
+      // makes it last; then a look at every tick will do.
+      if (busy() && ++busy_looks_ < kBusyLooks) return true;
       now = clock_now();
       if (look_at_kernel(now, false)) return false;
       if (round % 4 == 0) sched_yield();
@@ -164,9 +167,11 @@ class Wait {
     LocalStack& local = impl_.arena(number);
     Entry entry(local);
     entry.turn();
-    if (subject_.ready(entry, number) || local.stack->has_unmapped_links() ||
-        entry.tcp().has_output())
-      return false;
+    if (subject_.ready(entry, number) || local.stack->has_unmapped_links()) return false;
+    // A writer that waits for more room than there is asks again and again: not for ever at once.
+    const bool restless = entry.tcp().has_output();
+    if (restless && ++busy_looks_ < kBusyLooks) return false;
+    if (restless) wake_at = std::min(wake_at, entry.now() + Keeper::kTick);
     stack::SocketTables& tables = local.state().sockets;
     const auto waiter = static_cast<std::uint32_t>(std::countr_one(tables.waiters_in_use));
     if (waiter == stack::kMaxWaiters) {
@@ -176,15 +181,19 @@ class Wait {
     const std::uint64_t bit = std::uint64_t{1} << waiter;
     bool attends = false;
     if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) == 0) {
-      if (!local.stack->prepare_sleep(*local.mailbox.get())) return false;
-      attends = true;
-      local.state().sleep_until_ns = local.stack->next_deadline().ns;
+      attends = local.stack->prepare_sleep(*local.mailbox.get());
+      // A ring with some room, but less than a connection needs, will not ring a bell for more.
+      const bool short_of_room =
+          entry.tcp().blocked() && busy_looks_ >= kBusyLooks && !local.stack->has_input();
+      if (!attends && !short_of_room) return false;
+      if (attends) local.state().sleep_until_ns = local.stack->next_deadline().ns;
     }
     tables.waiters_in_use |= bit;
     tables.waiters[waiter] = {static_cast<std::uint32_t>(getpid()), event};
     subject_.mark(entry, number, bit, true);
     places_[place_count_++] = {number, waiter, attends};
     if (attends) wake_at = std::min(wake_at, local.stack->next_deadline());
+    if (entry.tcp().blocked()) wake_at = std::min(wake_at, entry.now() + Keeper::kTick);
     // Another process may attend, and die without a word: see that somebody does.
     if (!attends && !local.own)
       wake_at = std::min(wake_at, entry.now() + base::Duration::seconds(1));
@@ -235,6 +244,7 @@ class Wait {
   bool kernel_ready_ = false;
   std::array<Place, Impl::kMaxArenas> places_{};
   std::uint32_t place_count_ = 0;
+  std::uint32_t busy_looks_ = 0;
 };
 
 namespace {
