@@ -24,6 +24,7 @@ class AsymmetricBarrier {
   /// On the receiver's side, between saying that it sleeps and the last look. False: the kernel has
   /// no membarrier; do not sleep longer than a tick.
   static bool heavy();
+  static bool enrolled() { return enrolled_.load(std::memory_order_relaxed); }
 
  private:
   static std::atomic<bool> enrolled_;

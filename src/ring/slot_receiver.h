@@ -62,7 +62,8 @@ class SlotReceiver final : public mem::FrameSink {
   /// The next frame. A frame by reference belongs to the caller until `release(slots)`; an inline
   /// one is valid until the next call of publish(). Bad descriptors are counted and skipped.
   Frame next() {
-    while (ready()) {
+    // Bad descriptors are part of the burst: a peer cannot keep us here with them.
+    for (std::uint32_t bad = 0; bad < kSlots && ready(); ++bad) {
       Slot& slot = shared_->slots[state_->next % kSlots];
       std::atomic_ref(state_->next).store(state_->next + 1, std::memory_order_relaxed);
       mem::FrameDesc desc;  // everything is read once

@@ -68,7 +68,7 @@ int Impl::connect(SocketId s, const base::Endpoint& remote) {
     datagram = socket->kind == stack::SocketKind::kUdp;
     if (socket->kind != stack::SocketKind::kStream && !datagram) {
       entry.turn();
-      return entry.sockets().connect_again(s.index);
+      return entry.sockets().connect_again(s.index, entry.now());
     }
     if (datagram && remote.port == 0 && remote.address.is_any()) {
       entry.sockets().disconnect_datagram(s.index);

@@ -1,6 +1,10 @@
 // fork, exec and the death of other holders.
 
+#include <sys/eventfd.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 
 #include "base/sys.h"
 #include "ring/barrier.h"
@@ -23,6 +27,12 @@ void copy_holds(stack::StackState& state, std::uint64_t from, std::uint64_t to) 
   }
 }
 
+void make_holder_bells(LocalStack& local) {
+  if (local.holder_bells[0]) return;
+  for (base::UniqueFd& bell : local.holder_bells)
+    bell = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+}
+
 }  // namespace
 
 void Impl::before_fork() {
@@ -31,6 +41,8 @@ void Impl::before_fork() {
   setup_mutex_.lock();
   control_mutex_.lock();
   sets_mutex_.lock();
+  watched_mutex_.lock();
+  for (std::uint32_t i = 0; i < arena_count(); ++i) make_holder_bells(arena(i));
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     stack::StackState& state = local.state();
@@ -64,18 +76,66 @@ void Impl::after_fork_parent(pid_t child) {
     local.state().header.lock.unlock();
     Inside::leave();
   }
+  watched_mutex_.unlock();
   sets_mutex_.unlock();
   control_mutex_.unlock();
   setup_mutex_.unlock();
   clones_mutex_.unlock();
   if (child > 0 && arena_count() != 0) {
-    base::UniqueFd pidfd = high_fd(base::UniqueFd(base::sys::pidfd_open(child, 0)));
-    if (pidfd) {
-      const std::lock_guard guard(setup_mutex_);
-      children_.push_back(child);
-      keeper_.watch_holder(std::move(pidfd), static_cast<std::uint32_t>(children_.size() - 1));
+    ensure_keeper();
+    watch_process(static_cast<std::uint32_t>(child));
+  }
+}
+
+void Impl::watch_process(std::uint32_t pid) {
+  {
+    const std::lock_guard guard(watched_mutex_);
+    if (std::find(watched_.begin(), watched_.end(), pid) != watched_.end()) return;
+    watched_.push_back(pid);
+  }
+  base::UniqueFd pidfd = high_fd(base::UniqueFd(base::sys::pidfd_open(static_cast<pid_t>(pid), 0)));
+  if (pidfd) {
+    keeper_.watch_holder(std::move(pidfd), pid);
+  } else if (errno == ESRCH) {
+    forget_process(pid);
+  }
+}
+
+void Impl::watch_holders() {
+  std::vector<std::uint32_t> others;
+  const auto self = static_cast<std::uint32_t>(getpid());
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    LocalStack& local = arena(i);
+    Entry entry(local);
+    for (const stack::Holder& holder : local.state().holders) {
+      if (holder.used != 0 && holder.pid != 0 && holder.pid != self) others.push_back(holder.pid);
     }
   }
+  for (const std::uint32_t other : others) watch_process(other);
+}
+
+void Impl::ensure_keeper() {
+  if (keeper_.running()) [[likely]]
+    return;
+  const std::lock_guard guard(control_mutex_);
+  if (!left_ && !keeper_.running()) start_keeper();
+}
+
+void Impl::start_keeper() {
+  const int control = client_ ? client_->fd() : -1;
+  if (keeper_.running()) {
+    keeper_.watch_control(control);
+    return;
+  }
+  keeper_.start(control);
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    LocalStack& local = arena(i);
+    Entry entry(local);
+    for (std::uint16_t k = 0; k < local.state().link_high; ++k) {
+      if (local.peer_life[k]) keeper_.watch_peer(local.peer_life[k].get(), i, k);
+    }
+  }
+  watch_holders();
 }
 
 void Impl::after_fork_child() {
@@ -97,13 +157,15 @@ void Impl::after_fork_child() {
   own_.store(nullptr, std::memory_order_relaxed);
   client_.reset();
   client_retry_ = {0};
-  children_.clear();
+  watched_.clear();
   keeper_.forget();
   left_ = false;
   new (&setup_mutex_) std::mutex;
   new (&control_mutex_) std::mutex;
   new (&clones_mutex_) std::mutex;
   new (&sets_mutex_) std::mutex;
+  new (&watched_mutex_) std::mutex;
+  stack::Looker::forget_others();
   ring::AsymmetricBarrier::enrol();
 }
 
@@ -120,24 +182,27 @@ void Impl::drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now) {
   }
 }
 
-void Impl::holder_process_died(std::uint32_t child) {
-  pid_t pid = 0;
+void Impl::holder_process_died(std::uint32_t pid) {
+  forget_process(pid);
+  watch_holders();  // its children were its own to watch
+}
+
+void Impl::forget_process(std::uint32_t pid) {
   {
-    const std::lock_guard guard(setup_mutex_);
-    if (child < children_.size()) pid = children_[child];
+    const std::lock_guard guard(watched_mutex_);
+    std::erase(watched_, pid);
   }
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     Entry entry(local);
     stack::StackState& state = local.state();
     for (std::uint32_t h = 0; h < stack::kMaxHolders; ++h) {
-      if (state.holders[h].used == 0 || state.holders[h].pid != static_cast<std::uint32_t>(pid))
-        continue;
+      if (state.holders[h].used == 0 || state.holders[h].pid != pid) continue;
       drop_holds(local, std::uint64_t{1} << h, entry.now());
       state.holders[h] = {};
     }
     for (std::uint32_t w = 0; w < stack::kMaxWaiters; ++w) {
-      if (state.sockets.waiters[w].pid != static_cast<std::uint32_t>(pid) || pid == 0) continue;
+      if (state.sockets.waiters[w].pid != pid) continue;
       state.sockets.waiters[w] = {};
       state.sockets.waiters_in_use &= ~(std::uint64_t{1} << w);
       local.stack->wake(*local.mailbox.get());  // it may have been the one who attended
@@ -167,6 +232,9 @@ bool Impl::owns_fd(int fd) const {
     if (fd == local.mailbox_fd.get() || fd == local.doorbell.get() || fd == local.life_read.get() ||
         fd == local.life_write.get() || fd == local.stack->arena().fd()) {
       return true;
+    }
+    for (const base::UniqueFd& bell : local.holder_bells) {
+      if (fd == bell.get()) return true;
     }
     for (std::uint32_t k = 0; k < local.stack->state().link_high; ++k) {
       if (fd == local.peer_life[k].get() ||

@@ -99,8 +99,11 @@ class Impl {
   void after_fork_child();
   void before_exec();
   void after_failed_exec();
-  /// A forked child (by its number in children_) has died: its holds are given up.
-  void holder_process_died(std::uint32_t child);
+  /// A forked process that was watched has died: its holds are given up, and its own children are
+  /// watched in its place.
+  void holder_process_died(std::uint32_t pid);
+  /// A forked child that is about to sleep has a keeper too: its parent may end before it does.
+  void ensure_keeper();
   bool owns_fd(int fd) const;
 
   /// How long a wait spins at present: long while traffic flows, short when sleeping turned out
@@ -119,11 +122,16 @@ class Impl {
   std::vector<std::pair<steering::ListenKey, std::uint8_t>> leases_of(LocalStack& local);
   base::Result<std::uint16_t> take_link(LocalStack& local, control::Link link);
   void peer_gone(LocalStack& local, steering::StackId peer);
+  void forget_peer(LocalStack& local, std::uint16_t index);
   void drop_link(LocalStack& local, Entry& entry, std::uint16_t index);
   /// Stays until what is due has left, 200 ms at most. True if connections still owe something,
   /// which only the last holder asks.
   bool linger(LocalStack& local, bool last);
   void drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now);
+  void forget_process(std::uint32_t pid);
+  void watch_process(std::uint32_t pid);
+  void watch_holders();
+  void start_keeper();
   LocalStack* find_arena(steering::StackId id);
   std::uint16_t lease_ports(LocalStack& local, steering::Protocol protocol,
                             const base::IpAddress& from, const base::Endpoint& to);
@@ -135,6 +143,7 @@ class Impl {
   int bind_datagram(LocalStack& local, SocketId s);
   const Clone* find_clone_locked(SocketId s) const;
   const Clone* make_clone(SocketId s);
+  bool lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
   bool leased_by_another(LocalStack& local, const steering::ListenKey& key);
   bool release_in(LocalStack& local, SocketId s);
@@ -156,9 +165,10 @@ class Impl {
   std::vector<std::unique_ptr<Clone>> clones_;
   std::mutex sets_mutex_;
   std::array<SetParts, kMaxSets> sets_;
+  std::mutex watched_mutex_;
+  std::vector<std::uint32_t> watched_;  ///< processes that hold arenas of this one
   std::array<std::uint32_t, kMaxArenas> child_holder_{};
   std::atomic<std::uint64_t> route_count_{0};
-  std::vector<pid_t> children_;
   Keeper keeper_{*this};
   bool left_ = false;
 };

@@ -93,6 +93,10 @@ void Keeper::forget() {
 
 void Keeper::arm(base::Duration after) {
   armed_.store(true, std::memory_order_relaxed);
+  set_timer(after);
+}
+
+void Keeper::set_timer(base::Duration after) {
   const itimerspec when{
       {0, 0}, {after.ns / 1'000'000'000, std::max<std::int64_t>(after.ns % 1'000'000'000, 1)}};
   base::sys::timerfd_settime(timer_.get(), 0, &when, nullptr);
@@ -113,9 +117,11 @@ void Keeper::watch_peer(int fd, std::uint32_t arena, std::uint16_t link) {
   add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kPeer), arena, link, fd));
 }
 
-void Keeper::watch_holder(base::UniqueFd pidfd, std::uint32_t holder) {
+void Keeper::watch_holder(base::UniqueFd pidfd, std::uint32_t pid) {
   const int fd = pidfd.release();  // closed when it fires
-  add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kHolder), 0, holder, fd));
+  // A pid has at most 22 bits (PID_MAX_LIMIT).
+  add(epoll_.get(), fd,
+      pack(static_cast<std::uint8_t>(What::kHolder), pid >> 16, pid & 0xffff, fd));
 }
 
 void Keeper::unwatch(int fd) { base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
@@ -161,7 +167,7 @@ bool Keeper::handle(std::uint64_t packed) {
     case What::kHolder:
       unwatch(fd);
       base::sys::close(fd);
-      impl_.holder_process_died(tag.link);
+      impl_.holder_process_died(std::uint32_t{tag.arena} << 16 | tag.link);
       break;
     case What::kDoorbell:
       unwatch(fd);
@@ -182,6 +188,8 @@ void Keeper::rung_in_absence(LocalStack& local) {
 }
 
 void Keeper::tick() {
+  // Before the look, so that a thread that rises during it asks for another one.
+  armed_.store(false);
   bool again = false;
   bool attended = true;
   base::Instant earliest = base::Instant::never();
@@ -212,9 +220,8 @@ void Keeper::tick() {
     interval_ = attended ? std::min(interval_ * 2, kLongestTick) : kTick;
     arm(interval_);
   } else if (!earliest.is_never()) {
-    arm(earliest - now);
+    set_timer(earliest - now);
   } else {
-    armed_.store(false, std::memory_order_relaxed);
     interval_ = kTick;
     quiet_ticks_ = 0;
   }

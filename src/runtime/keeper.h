@@ -40,8 +40,9 @@ class Keeper {
   void watch_control(int fd);
   /// Watches the life pipe of a peer; `fd` must stay open until unwatch().
   void watch_peer(int fd, std::uint32_t arena, std::uint16_t link);
-  /// Watches another holder of an arena; takes the pidfd over.
-  void watch_holder(base::UniqueFd pidfd, std::uint32_t holder);
+  /// Watches another process that holds an arena of this one; takes the pidfd over.
+  void watch_holder(base::UniqueFd pidfd, std::uint32_t pid);
+  bool running() const { return running_.load(std::memory_order_acquire); }
   void unwatch(int fd);
   /// In the child after fork: the thread is not here; its fds are given up.
   void forget();
@@ -60,7 +61,10 @@ class Keeper {
   bool handle(std::uint64_t packed);
   void rung_in_absence(LocalStack& local);
   void tick();
+  /// Looks in after about a tick.
   void arm(base::Duration after);
+  /// Looks in at a timer that may be far off: what expect_absence() asks for comes first.
+  void set_timer(base::Duration after);
   /// Nobody attends to `local`: runs a turn; true if it did anything.
   bool attend(LocalStack& local);
   bool sleep_in_its_place(LocalStack& local);

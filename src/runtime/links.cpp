@@ -52,7 +52,8 @@ base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link lin
   Entry entry(local);
   const std::uint16_t known = local.stack->link_to(link.peer);
   if (known != stack::Stack::kNoLink) {
-    if (!local.stack->mapped(known)) local.stack->map_link(known, std::move(*parts));
+    if (!local.stack->mapped(known) && local.state().links[known].number == link.number)
+      local.stack->map_link(known, std::move(*parts));
     return known;
   }
   auto index = local.stack->add_link({.parts = std::move(*parts),
@@ -62,8 +63,10 @@ base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link lin
                                       .to_self = to_self,
                                       .gateway = gateway});
   if (index && !to_self) {
+    forget_peer(local, *index);
     keeper_.watch_peer(life.get(), local.number, *index);
     local.peer_life[*index] = std::move(life);
+    local.peer_life_of[*index] = local.state().links[*index].generation;
   }
   return index;
 }
@@ -106,14 +109,21 @@ void Impl::peer_gone(LocalStack& local, steering::StackId peer) {
 void Impl::peer_died(std::uint32_t arena_number, std::uint16_t link) {
   LocalStack& local = arena(arena_number);
   Entry entry(local);
-  drop_link(local, entry, link);
+  if (local.peer_life_of[link] == local.state().links[link].generation) {
+    drop_link(local, entry, link);
+  } else {
+    forget_peer(local, link);  // another holder has taken the link down, and made a new one
+  }
+}
+
+void Impl::forget_peer(LocalStack& local, std::uint16_t index) {
+  if (!local.peer_life[index]) return;
+  keeper_.unwatch(local.peer_life[index].get());
+  local.peer_life[index].reset();
 }
 
 void Impl::drop_link(LocalStack& local, Entry& entry, std::uint16_t index) {
-  if (local.peer_life[index]) {
-    keeper_.unwatch(local.peer_life[index].get());
-    local.peer_life[index].reset();
-  }
+  forget_peer(local, index);
   local.stack->take_link_down(index, entry.now());
 }
 
@@ -135,7 +145,11 @@ void Impl::map_missing_links(LocalStack& local) {
     auto parts = map_parts(*link);
     if (!parts) continue;
     Entry entry(local);
-    if (!local.stack->mapped(missing[i])) local.stack->map_link(missing[i], std::move(*parts));
+    const stack::LinkState& state = local.state().links[missing[i]];
+    // Meanwhile another holder may have made a new link of the slot.
+    const bool same = state.status == stack::LinkState::kUp && state.number == numbers[i];
+    if (same && !local.stack->mapped(missing[i]))
+      local.stack->map_link(missing[i], std::move(*parts));
   }
 }
 

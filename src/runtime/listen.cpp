@@ -118,6 +118,14 @@ const Clone* Impl::clone_of(SocketId s) {
   return known != nullptr ? known : make_clone(s);
 }
 
+bool Impl::lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key) {
+  const std::lock_guard control(control_mutex_);
+  control::Client* c = client_for(from);
+  if (c == nullptr || !c->clone_listen(local.id, from.id, key)) return false;
+  static_cast<void>(c->listen_active(local.id, key, true));
+  return true;
+}
+
 const Clone* Impl::make_clone(SocketId s) {
   LocalStack& from = arena(s.arena);
   stack::Socket original;
@@ -144,15 +152,15 @@ const Clone* Impl::make_clone(SocketId s) {
     socket.v6_only = original.v6_only;
     entry.sockets().bind(made.index, original.local);
     socket.leased = 1;
-    if (entry.sockets().listen(made.index, static_cast<int>(backlog)) != 0) return nullptr;
+    if (entry.sockets().listen(made.index, static_cast<int>(backlog)) != 0) {
+      entry.sockets().release(made.index, local.holder_bit, entry.now());
+      return nullptr;
+    }
   }
-  {
-    const std::lock_guard control(control_mutex_);
-    control::Client* c = client_for(from);
-    if (c == nullptr) return nullptr;
-    const steering::ListenKey key = key_of(original);
-    if (!c->clone_listen(local.id, from.id, key)) return nullptr;
-    static_cast<void>(c->listen_active(local.id, key, true));
+  if (!lease_clone(local, from, key_of(original))) {
+    Entry entry(local);  // it is tried again the next time
+    entry.sockets().release(made.index, local.holder_bit, entry.now());
+    return nullptr;
   }
   clones_.push_back(std::make_unique<Clone>(Clone{s, made}));
   return clones_.back().get();

@@ -34,6 +34,7 @@ void Entry::leave_and_wake() {
     }
   }
   stack.bells().clear();
+  const stack::Looker looker;  // keeps the bells open
   local_.state().header.lock.unlock();
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint64_t one = 1;
@@ -43,20 +44,41 @@ void Entry::leave_and_wake() {
   Inside::leave();
 }
 
+namespace {
+
+void ring_holder(LocalStack& local, std::uint32_t pid) {
+  const std::uint64_t one = 1;
+  int bell = local.doorbell.get();
+  for (std::uint32_t h = 0; h < stack::kMaxHolders; ++h) {
+    const stack::Holder& holder = local.state().holders[h];
+    if (holder.used != 0 && holder.pid == pid && local.holder_bell(h) >= 0)
+      bell = local.holder_bell(h);
+  }
+  base::sys::write(bell, &one, sizeof one);
+}
+
+}  // namespace
+
+void wake_own_waiters(LocalStack& local) {
+  const auto self = static_cast<std::uint32_t>(getpid());
+  const std::uint64_t one = 1;
+  for (const stack::Waiter& waiter : local.state().sockets.waiters) {
+    if (waiter.pid == self) base::sys::write(waiter.event_fd, &one, sizeof one);
+  }
+}
+
 void wake_waiters(LocalStack& local, std::uint64_t mask) {
   const auto self = static_cast<std::uint32_t>(getpid());
   const std::uint64_t one = 1;
-  bool others = false;
   for (; mask != 0; mask &= mask - 1) {
     const stack::Waiter waiter =
         local.state().sockets.waiters[static_cast<std::size_t>(std::countr_zero(mask))];
     if (waiter.pid == self) {
       base::sys::write(waiter.event_fd, &one, sizeof one);
     } else if (waiter.pid != 0) {
-      others = true;
+      ring_holder(local, waiter.pid);
     }
   }
-  if (others) base::sys::write(local.doorbell.get(), &one, sizeof one);
 }
 
 }  // namespace ringway::runtime

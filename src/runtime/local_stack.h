@@ -28,11 +28,18 @@ struct LocalStack {
   std::uint32_t number = 0;  ///< SocketId::arena
   std::uint32_t holder = 0;
   std::uint64_t holder_bit = 0;
+  /// By holder: wakes the threads of another process that sleep for this stack. Made before the
+  /// first fork, so that all holders have them.
+  static constexpr std::uint32_t kHolderBells = 32;
+  std::array<base::UniqueFd, kHolderBells> holder_bells;
+  int holder_bell(std::uint32_t of) const { return holder_bells[of % kHolderBells].get(); }
   bool own = false;
   bool joined = false;  ///< the daemon lets this process act for the stack
 
   std::array<base::UniqueFd, stack::kMaxLinks>
       peer_life;  ///< by link: hangs up when the peer is gone
+
+  std::array<std::uint32_t, stack::kMaxLinks> peer_life_of{};  ///< LinkState::generation
 
   stack::StackState& state() const { return stack->state(); }
 };
@@ -67,6 +74,7 @@ class Entry {
     now_.ns = std::max(now.ns, static_cast<std::int64_t>(state.last_turn_ns));
     if (outcome == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
       local_.stack->poison(now_);
+    local_.stack->follow_links();
   }
   ~Entry() {
     stack::Stack& stack = *local_.stack;
@@ -107,5 +115,7 @@ class Entry {
 
 /// Wakes the threads of `mask` (bits of stack::Waiter).
 void wake_waiters(LocalStack& local, std::uint64_t mask);
+/// This process's bell was rung by another: which of its threads is meant is not told.
+void wake_own_waiters(LocalStack& local);
 
 }  // namespace ringway::runtime

@@ -106,7 +106,7 @@ base::Result<LocalStack*> Impl::make_own() {
   arenas_[number] = std::move(local);
   arena_count_.store(number + 1, std::memory_order_release);
   own_.store(arenas_[number].get(), std::memory_order_release);
-  keeper_.start(c->fd());
+  start_keeper();
   return arenas_[number].get();
 }
 
@@ -161,15 +161,9 @@ void Impl::leave() {
     {
       Entry entry(local);
       stack::StackState& state = local.state();
-      auto& sockets = state.sockets.sockets;
-      for (std::uint32_t s = 1; s <= sockets.high_water(); ++s) {
-        if (sockets[s].kind == stack::SocketKind::kFree ||
-            (sockets[s].holders & local.holder_bit) == 0)
-          continue;
-        entry.sockets().release(s, local.holder_bit, entry.now());
-      }
+      drop_holds(local, local.holder_bit, entry.now());
       entry.turn();
-      state.holders[local.holder].used = 0;
+      if (local.holder < stack::kMaxHolders) state.holders[local.holder] = {};
       for (const stack::Holder& holder : state.holders) last = last && holder.used == 0;
     }
     const bool owes = linger(local, last);

@@ -142,6 +142,7 @@ class Wait {
 
   /// 0: look again; -EINTR.
   int sleep() {
+    impl_.ensure_keeper();
     const int event = thread_event.fd();
     Inside::bell = event;
     if (Inside::signals != signals_) {
@@ -208,6 +209,11 @@ class Wait {
       if (places_[i].attends)
         fds.push_back({impl_.arena(places_[i].arena).doorbell.get(), POLLIN, 0});
     }
+    const std::size_t bells = fds.size();
+    for (std::uint32_t i = 0; i < place_count_; ++i) {
+      const LocalStack& local = impl_.arena(places_[i].arena);
+      fds.push_back({local.holder_bell(local.holder), POLLIN, 0});  // -1: poll ignores it
+    }
     const std::size_t own = fds.size();
     fds.insert(fds.end(), kernel_.begin(), kernel_.end());
     timespec room{};
@@ -216,7 +222,9 @@ class Wait {
         base::sys::ppoll(fds.data(), fds.size(), timeout != nullptr ? &room : nullptr, mask_);
     if (n < 0) return errno == EINTR ? -EINTR : -errno;
     for (std::size_t i = 0; i < own; ++i) {
-      if (fds[i].revents != 0) drain(fds[i].fd);
+      if (fds[i].revents == 0) continue;
+      drain(fds[i].fd);
+      if (i >= bells) wake_own_waiters(impl_.arena(places_[i - bells].arena));
     }
     for (std::size_t i = 0; i < kernel_.size(); ++i) kernel_[i].revents = fds[own + i].revents;
     return 0;

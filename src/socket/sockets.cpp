@@ -60,7 +60,8 @@ int Sockets::listen(std::uint32_t index, int backlog) {
     return 0;
   }
   if (s.kind != SocketKind::kStream || s.bound == 0) return -EINVAL;
-  const auto opened = stack_.tcp().listen(s.local, limit, index, s.options, s.v6_only != 0);
+  const auto opened =
+      stack_.tcp().listen(s.local, limit, index, s.options, s.v6_only != 0, s.reuse_port != 0);
   if (opened.index == 0) return -opened.error;
   s.object = opened.index;
   s.kind = SocketKind::kListener;
@@ -70,7 +71,7 @@ int Sockets::listen(std::uint32_t index, int backlog) {
 int Sockets::connect(std::uint32_t index, const base::Endpoint& local, const base::Endpoint& remote,
                      std::uint32_t path, base::Instant now) {
   Socket& s = at(index);
-  if (s.kind != SocketKind::kStream) return connect_again(index);
+  if (s.kind != SocketKind::kStream) return connect_again(index, now);
   const auto opened = stack_.tcp().connect(local, remote, path, index, s.options, now);
   if (opened.index == 0) return -opened.error;
   s.object = opened.index;
@@ -81,7 +82,7 @@ int Sockets::connect(std::uint32_t index, const base::Endpoint& local, const bas
   return -EINPROGRESS;
 }
 
-int Sockets::connect_again(std::uint32_t index) {
+int Sockets::connect_again(std::uint32_t index, base::Instant now) {
   Socket& s = at(index);
   if (s.kind == SocketKind::kListener) return -EISCONN;
   if (s.connecting == 0) return -EISCONN;
@@ -90,6 +91,10 @@ int Sockets::connect_again(std::uint32_t index) {
   s.connecting = 0;
   if (state != tcp::State::kClosed) return 0;
   const int error = stack_.tcp().error(s.object);
+  // Linux: once told, the failure is over, and the socket may try again.
+  stack_.tcp().close(s.object, now);
+  s.object = 0;
+  s.kind = SocketKind::kStream;
   return error != 0 ? -error : -ECONNABORTED;
 }
 

@@ -44,7 +44,7 @@ class Sockets {
               std::uint32_t path, base::Instant now);
   /// What connect() answers for a socket that is connecting or connected: 0, -EALREADY, -EISCONN,
   /// -errno.
-  int connect_again(std::uint32_t index);
+  int connect_again(std::uint32_t index, base::Instant now);
   /// Fixes the peer of a datagram socket that is bound.
   int connect_datagram(std::uint32_t index, const base::IpAddress& local,
                        const base::Endpoint& remote, std::uint32_t path);

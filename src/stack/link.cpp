@@ -28,6 +28,7 @@ port::Caps caps_of(const LinkState& state) {
 Link::Link(LinkState& state, LinkParts parts, ring::RoomMade* room_made,
            port::TouchedPorts* touched, std::uint16_t index)
     : state_(state),
+      generation_(state.generation),
       parts_(std::move(parts)),
       receiver_(&state.receiver, &parts_.memory.direction(state.receive_direction),
                 parts_.memory.region(state.receive_direction), room_made, index),

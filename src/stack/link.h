@@ -27,6 +27,7 @@ struct LinkState {
   std::uint8_t send_direction;     ///< 0 or 1
   std::uint8_t receive_direction;  ///< the other one; the same for a link of a stack to itself
   std::uint8_t gateway;  ///< 1: the peer is a gateway to the outside: loss is possible behind it
+  std::uint32_t generation;  ///< tells this link from earlier ones of the same slot
   std::uint64_t bad_source;  ///< frames that claimed a flow of another link
   ring::SenderState sender;
   ring::ReceiverState receiver;
@@ -48,6 +49,8 @@ class Link {
   ring::SlotReceiver& receiver() { return receiver_; }
   port::TxBatch& tx() { return tx_; }
   int doorbell() const { return parts_.doorbell.get(); }
+  const ring::SlotReceiver& receiver() const { return receiver_; }
+  std::uint32_t generation() const { return generation_; }
   /// Tells the peer that something was published. Returns the doorbell to ring, or -1.
   int notify_peer();
   /// The same for room that was made in the peer's direction.
@@ -57,6 +60,7 @@ class Link {
   int mark_and_bell();
 
   LinkState& state_;
+  std::uint32_t generation_;
   LinkParts parts_;
   ring::SlotReceiver receiver_;
   port::TxBatch tx_;

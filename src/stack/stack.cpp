@@ -184,7 +184,7 @@ void Stack::heat(std::uint16_t index) {
     cool(oldest);
   }
   const std::uint16_t at = state_->hot_count;
-  state_->hot[at] = index;
+  std::atomic_ref(state_->hot[at]).store(index, std::memory_order_relaxed);
   state_->hot_used[at] = state_->link_turns;
   std::atomic_ref(state_->hot_count)
       .store(static_cast<std::uint16_t>(at + 1), std::memory_order_release);
@@ -195,7 +195,7 @@ void Stack::cool(std::uint32_t at) {
   const std::uint16_t index = state_->hot[at];
   if (links_[index] != nullptr) links_[index]->receiver().set_hot(false);
   const auto last = static_cast<std::uint16_t>(state_->hot_count - 1);
-  state_->hot[at] = state_->hot[last];
+  std::atomic_ref(state_->hot[at]).store(state_->hot[last], std::memory_order_relaxed);
   state_->hot_used[at] = state_->hot_used[last];
   std::atomic_ref(state_->hot_count).store(last, std::memory_order_release);
   // The sender may have looked at `hot` just before: look once more before relying on marks.
@@ -206,10 +206,13 @@ bool Stack::has_input() const {
   if (mailbox_ != nullptr && mailbox_->summary.load(std::memory_order_relaxed) != 0) return true;
   const std::uint32_t hot = std::min<std::uint32_t>(
       std::atomic_ref(state_->hot_count).load(std::memory_order_acquire), kHotLinks);
+  if (hot == 0) return false;
+  const Looker looker;
   for (std::uint32_t i = 0; i < hot; ++i) {
     const std::uint16_t index = std::atomic_ref(state_->hot[i]).load(std::memory_order_relaxed);
-    if (index < kMaxLinks && links_[index] != nullptr && links_[index]->receiver().ready())
-      return true;
+    if (index >= kMaxLinks) continue;
+    const Link* link = visible_[index].load(std::memory_order_acquire);
+    if (link != nullptr && link->receiver().ready()) return true;
   }
   return false;
 }

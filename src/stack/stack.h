@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "mem/region.h"
 #include "port/tx_batch.h"
 #include "stack/link.h"
+#include "stack/looker.h"
 #include "stack/state.h"
 #include "tcp/tcp.h"
 #include "udp/udp.h"
@@ -104,6 +106,11 @@ class Stack {
   void take_link_down(std::uint16_t index, base::Instant now);
   /// Links that are up in the arena but not mapped in this process: see map_link().
   bool has_unmapped_links() const { return links_generation_ != state_->links_generation; }
+  /// Another holder may have taken links down and made new ones in their place: on every entry.
+  void follow_links() {
+    if (followed_generation_ != state_->links_generation) [[unlikely]]
+      drop_stale_links();
+  }
   /// The fd that rings the peer of a link; -1 if it is not mapped here.
   int link_doorbell(std::uint16_t index) const {
     return links_[index] ? links_[index]->doorbell() : -1;
@@ -185,6 +192,11 @@ class Stack {
   void unlink_path(std::uint32_t index);
   void forget_paths(std::uint16_t port);
   void release_down_links();
+  void drop_stale_links();
+  void change_links();
+  /// Takes a link out of use here; it is unmapped once nobody can be looking at it.
+  void retire(std::uint16_t index);
+  void bury();
 
   mem::Arena arena_;
   StackState* state_ = nullptr;
@@ -193,6 +205,9 @@ class Stack {
   mem::Buffers buffers_;
   std::array<port::TxBatch*, kAllPorts> tx_{};
   std::array<std::unique_ptr<Link>, kMaxLinks> links_;
+  std::array<std::atomic<const Link*>, kMaxLinks> visible_{};  ///< links_ for has_input()
+  std::vector<std::unique_ptr<Link>> retired_;  ///< may still be looked at, or have a bell to ring
+  std::uint32_t followed_generation_ = 0;
   std::uint32_t links_generation_ = 0;  ///< state_->links_generation when all links were mapped
   port::TouchedPorts touched_;
   ring::RoomMade room_made_;

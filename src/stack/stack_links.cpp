@@ -21,9 +21,8 @@ base::Result<std::uint16_t> Stack::add_link(NewLink link) {
   if (link.to_self) state.receive_direction = 0;
   state.gateway = link.gateway ? 1 : 0;
   if (index >= state_->link_high) state_->link_high = index + 1U;
-  const bool all_mapped = links_generation_ == state_->links_generation;
-  ++state_->links_generation;
-  if (all_mapped) links_generation_ = state_->links_generation;
+  change_links();
+  state.generation = state_->links_generation;
   state.status = LinkState::kUp;
   install(index, std::move(link.parts));
   state_->counters.add(Count::kLinksUp);
@@ -33,9 +32,11 @@ base::Result<std::uint16_t> Stack::add_link(NewLink link) {
 void Stack::map_link(std::uint16_t index, LinkParts parts) { install(index, std::move(parts)); }
 
 void Stack::install(std::uint16_t index, LinkParts parts) {
+  retire(index);
   links_[index] =
       std::make_unique<Link>(state_->links[index], std::move(parts), &room_made_, &touched_, index);
   tx_[index] = &links_[index]->tx();
+  visible_[index].store(links_[index].get(), std::memory_order_release);
   regions_.set(1U + index, links_[index]->receiver().view());
   // The peer may have sent before it knew which bit to mark.
   if (mailbox_ != nullptr) mailbox_->mark(index);
@@ -61,8 +62,8 @@ void Stack::take_link_down(std::uint16_t index, base::Instant now) {
   LinkState& link = state_->links[index];
   if (link.status != LinkState::kUp) return;
   if (links_[index] != nullptr) {
-    while (poll_link(index, ring::kSlots, now) != 0) {
-    }
+    // The ring holds no more than this; a peer that goes on sending is not waited for.
+    poll_link(index, ring::kSlots, now);
   }
   link.status = LinkState::kDown;
   state_->counters.add(Count::kLinksDown);
@@ -101,12 +102,43 @@ void Stack::release_down_links() {
     if (link.status != LinkState::kDown) continue;
     // Its memory is needed until the last frame of it has been read.
     if (link.receiver.kept != 0) continue;
-    tx_[i] = nullptr;
-    regions_.clear(1U + i);
-    links_[i].reset();
+    retire(i);
     forget_paths(i);
     link.status = LinkState::kFree;
+    change_links();
   }
+  bury();
+}
+
+void Stack::change_links() {
+  const bool all_mapped = links_generation_ == state_->links_generation;
+  const bool followed = followed_generation_ == state_->links_generation;
+  ++state_->links_generation;
+  if (all_mapped) links_generation_ = state_->links_generation;
+  if (followed) followed_generation_ = state_->links_generation;
+}
+
+void Stack::drop_stale_links() {
+  for (std::uint16_t i = 0; i < state_->link_high; ++i) {
+    if (links_[i] == nullptr) continue;
+    const LinkState& link = state_->links[i];
+    if (link.status == LinkState::kFree || link.generation != links_[i]->generation()) retire(i);
+  }
+  followed_generation_ = state_->links_generation;
+  bury();
+}
+
+void Stack::retire(std::uint16_t index) {
+  if (links_[index] == nullptr) return;
+  tx_[index] = nullptr;
+  visible_[index].store(nullptr, std::memory_order_release);
+  regions_.clear(1U + index);
+  retired_.push_back(std::move(links_[index]));
+}
+
+void Stack::bury() {
+  if (retired_.empty() || !bells_.empty() || Looker::any()) return;
+  retired_.clear();
 }
 
 }  // namespace ringway::stack

@@ -21,6 +21,8 @@ int match(const Listener& l, const base::IpAddress& address) {
   return address.is_v4() && l.v6_only ? 0 : 1;
 }
 
+std::uint32_t waiting(const Listener& l) { return l.ready + l.handshaking; }
+
 bool queue_full(const Listener& l) {
   // Deviation from the letter of listen(2): handshakes that have begun are always let finish, as
   // on a reliable path nobody would repeat a dropped ACK.
@@ -30,17 +32,18 @@ bool queue_full(const Listener& l) {
 }  // namespace
 
 Opened Tcp::listen(const base::Endpoint& local, std::uint32_t backlog, std::uint32_t socket,
-                   const Options& options, bool v6_only) {
+                   const Options& options, bool v6_only, bool reuse_port) {
   TcpState& s = *t_.s;
   for (std::uint32_t i = s.listener_heads[bucket(local.port)]; i != 0; i = s.listeners[i].chain) {
     const Listener& other = s.listeners[i];
-    if (other.local == local) return {0, EADDRINUSE};
+    if (other.local == local && !(reuse_port && other.reuse_port)) return {0, EADDRINUSE};
   }
   const std::uint32_t index = s.listeners.allocate();
   if (index == 0) return {0, ENOBUFS};
   Listener& l = s.listeners[index];
   l.local = local;
   l.v6_only = v6_only;
+  l.reuse_port = reuse_port;
   l.in_use = true;
   l.backlog = backlog;
   l.socket = socket;
@@ -62,7 +65,8 @@ std::uint32_t Tcp::find_listener(const base::Endpoint& local) const {
   for (std::uint32_t i = s.listener_heads[bucket(local.port)]; i != 0; i = s.listeners[i].chain) {
     const Listener& l = s.listeners[i];
     const int m = l.local.port == local.port ? match(l, local.address) : 0;
-    if (m > best_match) {
+    const bool shorter = m == best_match && best != 0 && waiting(l) < waiting(s.listeners[best]);
+    if (m > best_match || shorter) {
       best = i;
       best_match = m;
     }

@@ -226,6 +226,7 @@ struct Listener {
   std::uint32_t socket;
   base::Endpoint local;
   bool v6_only;
+  bool reuse_port;  ///< others may listen on the same address, if they say so too
   bool in_use;
   std::uint32_t backlog;      ///< limit of `ready`
   std::uint32_t handshaking;  ///< connections in SYN-RECEIVED

@@ -52,9 +52,10 @@ class Tcp {
   Opened connect(const base::Endpoint& local, const base::Endpoint& remote, std::uint32_t path,
                  std::uint32_t socket, const Options& options, base::Instant now);
   /// `local` may have the any address; any_v6 also takes IPv4 unless `v6_only`.
-  /// Errors: EADDRINUSE, ENOBUFS.
+  /// Several may listen on one address if all of them say `reuse_port`: SYNs go to the shortest
+  /// queue. Errors: EADDRINUSE, ENOBUFS.
   Opened listen(const base::Endpoint& local, std::uint32_t backlog, std::uint32_t socket,
-                const Options& options, bool v6_only = false);
+                const Options& options, bool v6_only = false, bool reuse_port = false);
   void set_backlog(std::uint32_t listener, std::uint32_t backlog);
   /// The oldest established connection of `listener`, which is the caller's from now on; 0: none.
   /// Give it its socket with set_socket().

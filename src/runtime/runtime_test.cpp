@@ -1,0 +1,351 @@
+#include "runtime/runtime.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+// A real daemon in a directory of its own, and the network as a program sees it. Waits are bounded
+// by a deadline that only ends a test which would hang.
+namespace ringway::runtime {
+namespace {
+
+constexpr base::Duration kPatience = base::Duration::seconds(20);
+
+class RuntimeTest : public testing::Test {
+ protected:
+  RuntimeTest() {
+    std::string pattern = testing::TempDir() + "ringway-XXXXXX";
+    directory_ = ::mkdtemp(pattern.data());
+    open();
+  }
+  ~RuntimeTest() override {
+    if (runtime_) runtime_->leave();
+    runtime_.reset();
+    std::error_code gone_meanwhile;  // the daemon takes its own files away
+    std::filesystem::remove_all(directory_, gone_meanwhile);
+  }
+
+  void open() {
+    Options options;
+    options.program = "runtime_test";
+    options.directory = directory_;
+    options.daemon_path = RINGWAYD_PATH;
+    auto opened = Runtime::open(options);
+    ASSERT_TRUE(opened) << opened.error().what;
+    runtime_ = std::move(*opened);
+  }
+
+  SocketId stream() {
+    SocketId s;
+    EXPECT_EQ(runtime_->socket(AF_INET, SOCK_STREAM, 0, &s), 0);
+    return s;
+  }
+  SocketId listener(int backlog = 16) {
+    const SocketId s = stream();
+    EXPECT_EQ(runtime_->bind(s, {base::IpAddress::loopback_v4(), 0}), 0);
+    EXPECT_EQ(runtime_->listen(s, backlog), 0);
+    SocketId none;
+    base::Endpoint peer;
+    EXPECT_EQ(runtime_->accept(s, &none, &peer), -EAGAIN);
+    return s;
+  }
+  base::Endpoint name_of(SocketId s) {
+    base::Endpoint name;
+    EXPECT_EQ(runtime_->local_endpoint(s, &name), 0);
+    return name;
+  }
+  base::Instant soon() const { return runtime_->now() + kPatience; }
+  /// What `s` has of `events` (or error and hang-up) once it has any.
+  std::uint32_t await(SocketId s, std::uint32_t events) {
+    WaitItem item{s, events, 0};
+    const int n = runtime_->wait({&item, 1}, {}, soon(), nullptr);
+    return n == 1 ? item.revents : 0;
+  }
+  SocketId connect(const base::Endpoint& to) {
+    const SocketId s = stream();
+    const int result = runtime_->connect(s, to);
+    EXPECT_TRUE(result == 0 || result == -EINPROGRESS) << result;
+    return s;
+  }
+  SocketId accept(SocketId s) {
+    SocketId out;
+    base::Endpoint peer;
+    EXPECT_NE(await(s, EPOLLIN) & EPOLLIN, 0U);
+    EXPECT_EQ(runtime_->accept(s, &out, &peer), 0);
+    return out;
+  }
+  ssize_t put(SocketId s, std::string text) {
+    const iovec v{text.data(), text.size()};
+    return runtime_->send(s, &v, 1, MSG_NOSIGNAL, nullptr);
+  }
+  /// Waits and reads what is there; "" at the end of the stream, "!" for an error.
+  std::string get(SocketId s) {
+    if (await(s, EPOLLIN) == 0) return "(nothing)";
+    std::array<char, 256> buffer;
+    const iovec v{buffer.data(), buffer.size()};
+    const ssize_t n = runtime_->receive(s, &v, 1, 0, nullptr, nullptr);
+    return n < 0 ? "!" : std::string(buffer.data(), static_cast<std::size_t>(n));
+  }
+  /// fork() as the shim does it; `child` returns the exit code.
+  template <typename F>
+  pid_t forked(F&& child) {
+    runtime_->before_fork();
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      runtime_->after_fork_child();
+      ::_exit(child());
+    }
+    runtime_->after_fork_parent(pid);
+    return pid;
+  }
+  static int code_of(pid_t pid) {
+    int status = -1;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  std::string directory_;
+  std::unique_ptr<Runtime> runtime_;
+};
+
+struct Pipe {
+  int ends[2] = {-1, -1};
+  Pipe() { EXPECT_EQ(::pipe(ends), 0); }
+  ~Pipe() {
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  void tell() const { EXPECT_EQ(::write(ends[1], "x", 1), 1); }
+  void hear() const {
+    char c = 0;
+    EXPECT_EQ(::read(ends[0], &c, 1), 1);
+  }
+};
+
+TEST_F(RuntimeTest, SelfLink_ConnectSendClose_ArrivesWithEndOfStream) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  EXPECT_NE(await(c, EPOLLOUT) & EPOLLOUT, 0U);
+  EXPECT_EQ(put(c, "hello"), 5);
+  EXPECT_EQ(get(a), "hello");
+  runtime_->release(c);
+  EXPECT_EQ(get(a), "");
+  runtime_->release(a);
+  runtime_->release(l);
+}
+
+TEST_F(RuntimeTest, Wait_NothingComes_EndsAtItsDeadline) {
+  const SocketId l = listener();
+  WaitItem item{l, EPOLLIN, 0};
+  const base::Instant deadline = runtime_->now() + base::Duration::milliseconds(3);
+  EXPECT_EQ(runtime_->wait({&item, 1}, {}, deadline, nullptr), 0);
+  EXPECT_GE(runtime_->now(), deadline);
+}
+
+TEST_F(RuntimeTest, Set_ReadableSocket_IsReportedUntilRead) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  const SetId set = runtime_->set_create();
+  epoll_event wanted{};
+  wanted.events = EPOLLIN;
+  wanted.data.u64 = 77;
+  EXPECT_EQ(runtime_->set_control(set, EPOLL_CTL_ADD, a, 5, wanted), 0);
+  EXPECT_EQ(runtime_->set_control(set, EPOLL_CTL_ADD, a, 5, wanted), -EEXIST);
+  std::array<epoll_event, 4> out;
+  EXPECT_EQ(runtime_->set_collect(set, out), 0);
+  std::thread sender([&] { EXPECT_EQ(put(c, "x"), 1); });
+  EXPECT_EQ(runtime_->set_wait(set, out, {}, soon(), nullptr), 1);
+  sender.join();
+  EXPECT_EQ(out[0].data.u64, 77U);
+  EXPECT_EQ(get(a), "x");
+  EXPECT_EQ(runtime_->set_collect(set, out), 0);
+  runtime_->set_destroy(set);
+}
+
+TEST_F(RuntimeTest, TwoThreads_PingPong_NeitherSleepsForEver) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  std::thread echo([&] {
+    for (std::string text = get(a); !text.empty(); text = get(a))
+      EXPECT_EQ(put(a, text), static_cast<ssize_t>(text.size()));
+  });
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_EQ(put(c, "ping"), 4);
+    ASSERT_EQ(get(c), "ping");
+  }
+  EXPECT_EQ(runtime_->shutdown(c, SHUT_WR), 0);
+  echo.join();
+}
+
+TEST_F(RuntimeTest, Fork_ChildSharesTheConnection_BothMayUseIt) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  const pid_t child = forked([&] {
+    if (get(a) != "to child") return 1;
+    return put(a, "from child") == 10 ? 0 : 2;
+  });
+  EXPECT_EQ(put(c, "to child"), 8);
+  EXPECT_EQ(get(c), "from child");
+  EXPECT_EQ(code_of(child), 0);
+  EXPECT_EQ(put(a, "parent"), 6);
+  EXPECT_EQ(get(c), "parent");
+}
+
+TEST_F(RuntimeTest, Fork_BothSleepInOneStack_EachWakesForItsOwn) {
+  const SocketId l = listener();
+  const base::Endpoint name = name_of(l);
+  const SocketId c = connect(name);
+  const SocketId a = accept(l);
+  // Child and parent answer each other by turns, both asleep in the parent's stack in between: the
+  // one whose turn sees the news is not the one who waits for it.
+  const pid_t child = forked([&] {
+    for (std::string text = get(a); !text.empty(); text = get(a)) {
+      const timespec pause{0, 1'000'000};  // lets the other sleep
+      ::nanosleep(&pause, nullptr);
+      if (put(a, text) < 0) return 1;
+    }
+    return 0;
+  });
+  runtime_->release(a);
+  const base::Instant begin = runtime_->now();
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(put(c, "ping"), 4);
+    ASSERT_EQ(get(c), "ping");
+    ASSERT_LT(runtime_->now() - begin, kPatience);
+  }
+  EXPECT_EQ(runtime_->shutdown(c, SHUT_WR), 0);
+  EXPECT_EQ(code_of(child), 0);
+}
+
+TEST_F(RuntimeTest, Fork_ChildIsKilled_ItsHoldsAreReleased) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  const pid_t child = forked([&] {
+    for (;;) ::pause();
+    return 0;
+  });
+  runtime_->release(a);  // the child is its only holder now
+  EXPECT_EQ(::kill(child, SIGKILL), 0);
+  EXPECT_EQ(get(c), "");
+  EXPECT_EQ(code_of(child), -1);
+}
+
+TEST_F(RuntimeTest, Fork_GrandchildIsKilledAfterItsParent_ItsHoldsAreReleased) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  const Pipe born;
+  pid_t* grandchild = static_cast<pid_t*>(
+      ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  const pid_t child = forked([&] {
+    *grandchild = forked([&] {
+      for (;;) ::pause();
+      return 0;
+    });
+    born.tell();
+    return 0;
+  });
+  born.hear();
+  EXPECT_EQ(code_of(child), 0);
+  runtime_->release(a);
+  EXPECT_EQ(::kill(*grandchild, SIGKILL), 0);
+  EXPECT_EQ(get(c), "");
+  ::munmap(grandchild, 4096);
+}
+
+TEST_F(RuntimeTest, Fork_MoreChildrenThanHolders_NobodyIsHurt) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  const Pipe go;
+  std::vector<pid_t> children;
+  for (int i = 0; i < 70; ++i) {
+    children.push_back(forked([&] {
+      ::close(go.ends[1]);
+      char byte = 0;
+      static_cast<void>(::read(go.ends[0], &byte, 1));
+      runtime_->leave();
+      return 0;
+    }));
+  }
+  for (int i = 0; i < 70; ++i) go.tell();
+  for (const pid_t child : children) EXPECT_EQ(code_of(child), 0);
+  EXPECT_EQ(put(c, "still here"), 10);
+  EXPECT_EQ(get(a), "still here");
+}
+
+TEST_F(RuntimeTest, ReusePort_TwoListenersOfOneProcess_BothListen) {
+  const int one = 1;
+  const SocketId first = stream();
+  ASSERT_EQ(runtime_->set_option(first, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+  ASSERT_EQ(runtime_->bind(first, {base::IpAddress::loopback_v4(), 0}), 0);
+  ASSERT_EQ(runtime_->listen(first, 4), 0);
+  const SocketId second = stream();
+  ASSERT_EQ(runtime_->set_option(second, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+  ASSERT_EQ(runtime_->bind(second, name_of(first)), 0);
+  ASSERT_EQ(runtime_->listen(second, 4), 0);
+}
+
+TEST_F(RuntimeTest, Connect_AfterRefusal_MayBeTriedAgain) {
+  const SocketId l = listener();
+  const base::Endpoint name = name_of(l);
+  const SocketId c = stream();
+  runtime_->release(l);
+  EXPECT_LT(runtime_->connect(c, name), 0);
+  const SocketId again = stream();
+  ASSERT_EQ(runtime_->bind(again, name), 0);
+  ASSERT_EQ(runtime_->listen(again, 4), 0);
+  EXPECT_EQ(runtime_->connect(c, name), -EINPROGRESS);
+  EXPECT_NE(await(c, EPOLLOUT) & EPOLLOUT, 0U);
+  EXPECT_EQ(runtime_->connect(c, name), 0);
+  EXPECT_EQ(runtime_->connect(c, name), -EISCONN);
+}
+
+TEST_F(RuntimeTest, Leave_OtherProcessConnected_SeesTheEnd) {
+  const SocketId l = listener();
+  const base::Endpoint name = name_of(l);
+  const pid_t child = forked([&] {
+    const SocketId c = connect(name);
+    if (await(c, EPOLLOUT) == 0 || put(c, "bye") != 3) return 1;
+    runtime_->leave();
+    return 0;
+  });
+  const SocketId a = accept(l);
+  EXPECT_EQ(get(a), "bye");
+  EXPECT_EQ(get(a), "");
+  EXPECT_EQ(code_of(child), 0);
+}
+
+TEST_F(RuntimeTest, PeersComeAndGo_WhileAThreadWaits_LinksAreReused) {
+  const SocketId l = listener();
+  const base::Endpoint name = name_of(l);
+  for (int i = 0; i < 20; ++i) {
+    const pid_t child = forked([&] {
+      const SocketId c = connect(name);
+      if (await(c, EPOLLOUT) == 0 || put(c, "x") != 1) return 1;
+      return get(c) == "y" ? 0 : 2;
+    });
+    const SocketId a = accept(l);
+    ASSERT_EQ(get(a), "x");
+    ASSERT_EQ(put(a, "y"), 1);
+    ASSERT_EQ(code_of(child), 0);
+    ASSERT_NE(get(a), "(nothing)");  // reset or end: the peer is gone
+    runtime_->release(a);
+  }
+}
+
+}  // namespace
+}  // namespace ringway::runtime
