@@ -221,11 +221,27 @@ base::Instant Gateway::next_deadline() const {
   return std::min(ip_.next_deadline(), peers_.next_sweep());
 }
 
+/// After the barrier. A sender that found its mark still set has not marked again, while what it
+/// wrote may have come into view only now: those links are looked at themselves.
+bool Gateway::has_input_at_last() {
+  bool found = attachment_->mailbox().summary.load(std::memory_order_relaxed) != 0;
+  for (const std::uint16_t index : recent_) {
+    Peer* peer = peers_.at(index);
+    if (peer == nullptr) continue;
+    peer->recent = false;
+    if (!peer->link->receiver().ready()) continue;
+    attachment_->mailbox().mark(index);
+    found = true;
+  }
+  recent_.clear();
+  return found;
+}
+
 void Gateway::sleep(base::Instant now) {
   ring::Mailbox& mailbox = attachment_->mailbox();
   mailbox.sleeping.store(1, std::memory_order_release);
   const bool safe = ring::AsymmetricBarrier::heavy();
-  if (mailbox.summary.load(std::memory_order_relaxed) == 0) {
+  if (!has_input_at_last()) {
     // Without membarrier a mark may come too late for the look above.
     int timeout_ms = safe ? -1 : 1;
     const base::Instant deadline = next_deadline();

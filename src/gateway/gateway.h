@@ -70,6 +70,7 @@ class Gateway {
   void configure_ip(const base::Prefix& kernel_ip, const base::IpAddress& kernel_ip6);
   bool turn(base::Instant now);
   void sleep(base::Instant now);
+  bool has_input_at_last();
   void events(int timeout_ms);
   void control_events(base::Instant now);
   void watch_control();
@@ -126,6 +127,7 @@ class Gateway {
   base::Prefix kernel_ip_;
   std::array<Way, 256> ways_{};
   std::vector<std::uint16_t> touched_;
+  std::vector<std::uint16_t> recent_;
   bool asked_daemon_ = false;  ///< events may have come along with its answer
   bool stopping_ = false;
 };

@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "driver/link/link_memory.h"
+#include "ring/barrier.h"
 
 namespace ringway::gateway {
 
@@ -81,7 +82,8 @@ Result<Peer*> Peers::install(control::Link link) {
   base::sys::epoll_ctl(epoll_, EPOLL_CTL_ADD, peer->life.get(), &event);
   by_stack_[link.peer.raw()] = peer->index;
   state.counters.add(Count::kLinksUp);
-  // It may have sent before it knew which bit to mark.
+  // It may have sent before it knew which bit to mark; after the barrier its frame is in view.
+  ring::AsymmetricBarrier::heavy();
   attachment_.mailbox().mark(peer->index);
   *free = std::move(peer);
   return free->get();

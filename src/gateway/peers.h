@@ -21,6 +21,7 @@ struct Peer {
   base::IpAddress ipv6;
   std::unique_ptr<stack::Link> link;
   base::UniqueFd life;
+  bool recent = false;    ///< something was received since the last sleep
   bool touched = false;   ///< something was written since the last flush
   base::Instant dies_at;  ///< never(): it lives. Else its process has ended
 };

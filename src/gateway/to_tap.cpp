@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "gateway/gateway.h"
 #include "gateway/outbound.h"
@@ -64,6 +65,7 @@ std::uint32_t Gateway::receive_from_peer(Peer& peer, base::Instant now) {
     if ((frame.desc.flags & mem::kFrameInline) == 0) receiver.release(&frame.desc.slot, 1);
   }
   if (n != 0) {
+    if (!std::exchange(peer.recent, true)) recent_.push_back(peer.index);
     receiver.publish();
     ring(peer.link->notify_room());
   }

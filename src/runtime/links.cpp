@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "base/sys.h"
+#include "ring/barrier.h"
 #include "runtime/impl.h"
 
 namespace ringway::runtime {
@@ -68,6 +69,10 @@ base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link lin
     local.peer_life[*index] = std::move(life);
     local.peer_life_of[*index] = local.state().links[*index].generation;
   }
+  // The peer may have sent already, with a mark that meant nothing yet, and whoever waits here
+  // sleeps: after the barrier it either sees our mark bit or its frame is in view.
+  ring::AsymmetricBarrier::heavy();
+  entry.turn();
   return index;
 }
 
