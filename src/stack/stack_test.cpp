@@ -4,8 +4,10 @@
 #include <sys/epoll.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "base/random.h"
@@ -147,6 +149,55 @@ TEST_F(StackTest, FinThatFoundNoRoom_LeavesWhenThereIsSome) {
   }
   EXPECT_EQ(got, sent);
   EXPECT_EQ(pair_.b.stack->tcp().state(to), tcp::State::kCloseWait);
+}
+
+TEST_F(StackTest, LinkSlotThatAnotherHolderReused_IsMappedAnew) {
+  Stack& mine = *pair_.a.stack;
+  const auto other = std::move(*Stack::open(mine.arena().fd()));
+  const auto parts = [this](int memory) {
+    return LinkParts{std::move(*driver::LinkMemory::map(memory)),
+                     std::move(*driver::MailboxMemory::map(pair_.b.mailbox_fd.get())),
+                     base::UniqueFd(base::sys::eventfd(0, 0))};
+  };
+  const base::UniqueFd first(*driver::LinkMemory::create());
+  other->map_link(pair_.a.link, parts(first.get()));
+  ASSERT_TRUE(other->mapped(pair_.a.link));
+
+  mine.take_link_down(pair_.a.link, pair_.now);
+  const base::UniqueFd second(*driver::LinkMemory::create());
+  const auto link =
+      mine.add_link({.parts = parts(second.get()), .peer = {3, 1}, .number = 2, .made_here = true});
+  ASSERT_TRUE(link);
+  ASSERT_EQ(*link, pair_.a.link);
+
+  other->follow_links();
+  EXPECT_FALSE(other->mapped(*link));
+  EXPECT_TRUE(other->has_unmapped_links());
+  std::vector<std::uint16_t> missing;
+  other->collect_unmapped(missing);
+  EXPECT_EQ(missing, std::vector<std::uint16_t>{*link});
+}
+
+TEST_F(StackTest, LinkTakenDown_WhileAThreadLooksWithoutTheLock_StaysMapped) {
+  connect();
+  std::atomic<bool> stop{false};
+  std::atomic<bool> looks{false};
+  std::thread looker([&, end = &pair_.a] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      static_cast<void>(end->stack->has_input());
+      looks.store(true, std::memory_order_relaxed);
+    }
+  });
+  while (!looks.load(std::memory_order_relaxed)) std::this_thread::yield();
+  for (int i = 0; i < 200; ++i) {
+    pair_.a.stack->take_link_down(pair_.a.link, pair_.now);
+    const base::UniqueFd memory(*driver::LinkMemory::create());
+    StackPair::join(pair_.a, pair_.b, memory.get(), true);
+    pair_.a.stack->turn(pair_.now);
+  }
+  stop = true;
+  looker.join();
+  EXPECT_TRUE(pair_.a.stack->mapped(pair_.a.link));
 }
 
 TEST_F(StackTest, Sleeping_SenderMarksAndRings) {
