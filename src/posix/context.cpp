@@ -44,9 +44,6 @@ runtime::Options options_of_environment() {
   options.host = environment("RINGWAY_HOST");
   options.program = environment("RINGWAY_PROGRAM");
   if (options.program.empty()) options.program = program_invocation_short_name;
-  options.daemon_path = environment("RINGWAY_DAEMON");
-  options.pcap = environment("RINGWAY_PCAP");
-  options.port = environment("RINGWAY_PORT");
   const std::string_view spin = environment("RINGWAY_SPIN_US");
   std::int64_t microseconds = 0;
   const auto [stop, error] = std::from_chars(spin.data(), spin.data() + spin.size(), microseconds);

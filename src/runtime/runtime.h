@@ -53,8 +53,6 @@ struct Options {
   std::string program;      ///< shown by `ringway ss`
   std::string directory;    ///< the daemon's; empty: as RINGWAY_DIR says
   std::string daemon_path;  ///< ringwayd to start on demand; empty: beside this library or on PATH
-  std::string pcap;         ///< capture every frame of this program into this file; empty: none
-  std::string port;         ///< port spec to use instead of links, e.g. "tap:tap0,ip=10.0.0.2/24"
   base::Duration spin = base::Duration::microseconds(50);  ///< before sleeping
 };
 
