@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws what `ringway bench --json FILE` measured as one HTML page that needs nothing else.
+"""Draws what `ringway bench --json FILE` measured: one HTML page that needs nothing else, or one SVG picture of all ratios.
 
-usage: bench/draw.py RESULTS.json PAGE.html
+usage: bench/draw.py RESULTS.json PAGE.html | PICTURE.svg
 """
 
 import html
@@ -212,6 +212,33 @@ def page(results):
 """
 
 
+PICTURE_ROW = 30
+
+
+def picture(results):
+    """All ratios in one drawing that stands alone (for a README): bar, factor, goal."""
+    cases = [case for case in results["cases"] if case.get("ratio") and not case.get("target_is_limit")]
+    most = max([case["ratio"] for case in cases] + [1])
+    scale = 330 / most
+    parts = []
+    for row, case in enumerate(cases):
+        top = 34 + row * PICTURE_ROW
+        width = max(case["ratio"] * scale, 1)
+        parts.append(f'<text x="0" y="{top + 15}">{html.escape(case["title"])}</text>')
+        parts.append(f'<rect x="330" y="{top}" width="{width:.1f}" height="20" rx="2" fill="#2f6fb5"/>')
+        if case.get("target"):
+            x = 330 + case["target"] * scale
+            parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 3}" y2="{top + 23}" stroke="#c2571a" stroke-dasharray="3 2"/>')
+        parts.append(f'<text x="{336 + width:.1f}" y="{top + 15}">{times(case["ratio"])}</text>')
+    height = 44 + len(cases) * PICTURE_ROW
+    caption = f'Ringway against kernel loopback: times better, {results["pairs"]} pairs; dashed: goal'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 740 {height}" width="740" height="{height}" '
+        f'font-family="sans-serif" font-size="14" fill="#444"><rect width="740" height="{height}" fill="#fff"/>'
+        f'<text x="0" y="18" font-weight="bold">{html.escape(caption)}</text>{"".join(parts)}</svg>\n'
+    )
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__.strip().splitlines()[-1])
@@ -224,7 +251,7 @@ def main():
         sys.exit(f"draw.py: {sys.argv[1]} is not a result of `ringway bench --json`")
     try:
         with open(sys.argv[2], "w", encoding="utf-8") as file:
-            file.write(page(results))
+            file.write(picture(results) if sys.argv[2].endswith(".svg") else page(results))
     except OSError as error:
         sys.exit(f"draw.py: {error}")
 
