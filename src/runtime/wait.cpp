@@ -169,7 +169,8 @@ class Wait {
     Entry entry(local);
     entry.turn();
     if (subject_.ready(entry, number) || local.stack->has_unmapped_links()) return false;
-    // Looking may have asked TCP to tell of room: it takes note, and tells at once if there is some.
+    // Looking may have asked TCP to tell of room: it takes note, and tells at once if there is
+    // some.
     if (entry.tcp().has_output()) entry.tcp().output(entry.now());
     if (local.stack->has_events()) return false;
     // A writer that waits for more room than there is asks again and again: not for ever at once.
