@@ -196,19 +196,24 @@ void Keeper::tick() {
   const base::Instant now = clock_now();
   for (std::uint32_t i = 0; i < impl_.arena_count(); ++i) {
     LocalStack& local = impl_.arena(i);
-    if (local.stack->has_unmapped_links()) impl_.map_missing_links(local);
-    stack::StackState& state = local.state();
-    const base::Instant deadline = local.stack->next_deadline();
+    Glance seen;
+    if (!glance(local, seen)) {  // somebody is inside
+      again = true;
+      continue;
+    }
+    if (seen.unmapped) impl_.map_missing_links(local);
     if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0) {
       // Asleep. A timer that was set after the sleeper went to sleep is the keeper's.
-      if (deadline.ns < state.sleep_until_ns) {
-        if (deadline <= now) attend(local);
-        earliest = std::min(earliest, std::max(local.stack->next_deadline(), now + kTick));
+      if (seen.deadline < seen.sleeper_until) {
+        if (seen.deadline <= now) {
+          attend(local);
+          again = true;
+        }
+        earliest = std::min(earliest, std::max(seen.deadline, now + kTick));
       }
       continue;
     }
-    const auto last = static_cast<std::int64_t>(state.last_turn_ns);
-    if (now.ns - last < kTick.ns) {
+    if (now - seen.last_turn < kTick) {
       again = true;
       continue;
     }
@@ -227,10 +232,25 @@ void Keeper::tick() {
   }
 }
 
+bool Keeper::glance(LocalStack& local, Glance& out) {
+  Inside::enter();
+  stack::StackState& state = local.state();
+  const auto outcome = state.header.lock.try_lock();
+  if (outcome == mem::StackLock::Outcome::kBusy) {
+    Inside::leave();
+    return false;
+  }
+  if (outcome == mem::StackLock::Outcome::kOwnerDied) local.stack->poison(clock_now());
+  out.deadline = local.stack->next_deadline();
+  out.sleeper_until = {state.sleep_until_ns};
+  out.last_turn = {static_cast<std::int64_t>(state.last_turn_ns)};
+  out.unmapped = local.stack->has_unmapped_links();
+  state.header.lock.unlock();
+  Inside::leave();
+  return true;
+}
+
 bool Keeper::attend(LocalStack& local) {
-  if (local.state().header.lock.try_lock() == mem::StackLock::Outcome::kBusy)
-    return true;  // somebody is there
-  local.state().header.lock.unlock();
   Entry entry(local);
   return entry.turn();
 }

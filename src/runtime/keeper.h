@@ -67,6 +67,15 @@ class Keeper {
   void set_timer(base::Duration after);
   /// Nobody attends to `local`: runs a turn; true if it did anything.
   bool attend(LocalStack& local);
+  /// What the keeper looks at of a stack.
+  struct Glance {
+    base::Instant deadline;
+    base::Instant sleeper_until;  ///< deadline that the sleeping attendant knows
+    base::Instant last_turn;
+    bool unmapped = false;  ///< another holder has made links
+  };
+  /// False if somebody is inside.
+  bool glance(LocalStack& local, Glance& out);
   bool sleep_in_its_place(LocalStack& local);
 
   Impl& impl_;

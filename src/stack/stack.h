@@ -105,7 +105,11 @@ class Stack {
   /// The peer is gone: what it had sent is received, then its connections are reset.
   void take_link_down(std::uint16_t index, base::Instant now);
   /// Links that are up in the arena but not mapped in this process: see map_link().
-  bool has_unmapped_links() const { return links_generation_ != state_->links_generation; }
+  /// Looked at without the lock: a moment's view.
+  bool has_unmapped_links() const {
+    return __atomic_load_n(&links_generation_, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&state_->links_generation, __ATOMIC_RELAXED);
+  }
   /// Another holder may have taken links down and made new ones in their place: on every entry.
   void follow_links() {
     if (followed_generation_ != state_->links_generation) [[unlikely]]

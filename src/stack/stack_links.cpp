@@ -55,7 +55,7 @@ void Stack::collect_unmapped(std::vector<std::uint16_t>& out) {
   for (std::uint16_t i = 0; i < state_->link_high; ++i) {
     if (state_->links[i].status == LinkState::kUp && links_[i] == nullptr) out.push_back(i);
   }
-  links_generation_ = state_->links_generation;
+  __atomic_store_n(&links_generation_, state_->links_generation, __ATOMIC_RELAXED);
 }
 
 void Stack::take_link_down(std::uint16_t index, base::Instant now) {
@@ -113,8 +113,9 @@ void Stack::release_down_links() {
 void Stack::change_links() {
   const bool all_mapped = links_generation_ == state_->links_generation;
   const bool followed = followed_generation_ == state_->links_generation;
-  ++state_->links_generation;
-  if (all_mapped) links_generation_ = state_->links_generation;
+  const std::uint32_t generation = state_->links_generation + 1;
+  __atomic_store_n(&state_->links_generation, generation, __ATOMIC_RELAXED);
+  if (all_mapped) __atomic_store_n(&links_generation_, generation, __ATOMIC_RELAXED);
   if (followed) followed_generation_ = state_->links_generation;
 }
 
