@@ -18,6 +18,8 @@ void add_net(CLI::App& app, Action& action);
 void add_ss(CLI::App& app, Action& action);
 void add_ping(CLI::App& app, Action& action);
 void add_options(CLI::App& app, Action& action);
+void add_gen(CLI::App& app, Action& action);
+void add_sink(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 
 }  // namespace ringway::cli
