@@ -9,6 +9,7 @@
 
 #include "bench/runner/machine.h"
 #include "bench/runner/options.h"
+#include "bench/runner/packet.h"
 #include "bench/runner/process.h"
 #include "bench/runner/report.h"
 #include "bench/runner/sweeper.h"
@@ -97,6 +98,9 @@ int run(Options& options) {
 }  // namespace
 
 int bench_main(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "packet") {
+    return packet_main({arguments.begin() + 1, arguments.end()});
+  }
   base::Result<Options> options = parse_options(arguments, own_folder());
   if (!options) {
     fmt::print(stderr, "ringway bench: {}\n", options.error().what);

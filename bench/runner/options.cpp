@@ -129,7 +129,7 @@ Result<Options> parse_options(const std::vector<std::string>& arguments,
 }
 
 std::string usage() {
-  return "usage: ringway bench [CASE...] [options]\n"
+  return "usage: ringway bench [CASE...] [options], or ringway bench packet (see its --help)\n"
          "Runs the same unmodified programs on the kernel's loopback and on Ringway, in "
          "alternation.\n\n"
          "  --list                 the cases\n"

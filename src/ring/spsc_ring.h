@@ -34,7 +34,9 @@ class SpscRing {
     }
     const auto n =
         static_cast<std::uint32_t>(std::min<std::size_t>(items.size(), N - (tail - head_seen_)));
-    for (std::uint32_t i = 0; i < n; ++i) items_[(tail + i) % N] = items[i];
+    const std::uint32_t first = std::min(n, N - tail % N);  // up to the end; the rest wraps
+    std::copy_n(items.data(), first, &items_[tail % N]);
+    std::copy_n(items.data() + first, n - first, items_.data());
     tail_.store(tail + n, std::memory_order_release);
     return n;
   }
@@ -46,7 +48,9 @@ class SpscRing {
       if (tail - head <= N) tail_seen_ = tail;
     }
     const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), tail_seen_ - head));
-    for (std::uint32_t i = 0; i < n; ++i) out[i] = items_[(head + i) % N];
+    const std::uint32_t first = std::min(n, N - head % N);
+    std::copy_n(&items_[head % N], first, out.data());
+    std::copy_n(items_.data(), n - first, out.data() + first);
     head_.store(head + n, std::memory_order_release);
     return n;
   }
