@@ -5,7 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <array>
+#include <utility>
 
 #include "cli/output.h"
 #include "cli/program.h"
@@ -19,10 +19,6 @@ using base::ErrorCode;
 using base::Result;
 
 namespace {
-
-constexpr std::array kTapOptions{
-    port::SpecOption{"ip", port::OptionKind::kText, 0, 0, 0,
-                     "address of the kernel's interface, with its prefix length"}};
 
 struct Gateway {
   steering::Table table;
@@ -51,19 +47,27 @@ Result<std::vector<std::string>> gateway_command(const std::string& network,
                                                  const std::string& spec, bool foreground) {
   const auto parsed = port::Spec::parse(spec);
   if (!parsed) return tl::unexpected(parsed.error());
-  if (parsed->driver != "tap") {
-    return base::fail(
-        ErrorCode::kInvalidArgument,
-        fmt::format("'{}': a network is attached by tap:NAME,ip=ADDRESS/LENGTH", spec));
-  }
-  const auto values = port::SpecValues::read(*parsed, kTapOptions);
-  if (!values) return tl::unexpected(values.error());
-  std::vector<std::string> command{own_directory() + "/ringway-gateway", "--network", network};
-  if (!parsed->name.empty()) command.insert(command.end(), {"--tap", parsed->name});
-  if (values->given(0)) command.insert(command.end(), {"--ip", values->text(0)});
+  std::vector<std::string> command{own_directory() + "/ringway-gateway", "--network", network,
+                                   "--port", spec};
   if (foreground) command.emplace_back("--foreground");
   return command;
 }
+
+namespace {
+
+/// Returns only if it failed.
+int become(const std::string& what, std::vector<std::string> command) {
+  std::vector<char*> argv;
+  for (auto& word : command) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execv(argv[0], argv.data());
+  return complain(what,
+                  base::Error(base::fail_errno(fmt::format("cannot start {}", argv[0])).value()));
+}
+
+std::string gateway_program() { return own_directory() + "/ringway-gateway"; }
+
+}  // namespace
 
 int attach(const std::string& network, const std::string& spec, bool foreground) {
   auto command = gateway_command(network, spec, foreground);
@@ -71,12 +75,15 @@ int attach(const std::string& network, const std::string& spec, bool foreground)
     complain("net attach", command.error());
     return 2;
   }
-  std::vector<char*> argv;
-  for (auto& word : *command) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  ::execv(argv[0], argv.data());
-  return complain("net attach",
-                  base::Error(base::fail_errno(fmt::format("cannot start {}", argv[0])).value()));
+  return become("net attach", std::move(*command));
+}
+
+int detach_port(const std::string& network, const std::string& port) {
+  return become("net detach", {gateway_program(), "--network", network, "--detach", port});
+}
+
+int list_ports(const std::string& network) {
+  return become("net ports", {gateway_program(), "--network", network, "--list"});
 }
 
 int detach(const std::string& network) {

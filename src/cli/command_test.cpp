@@ -51,8 +51,10 @@ class CommandTest : public testing::Test {
 };
 
 TEST_F(CommandTest, Help_EveryCommandHasOne) {
-  for (const char* command : {"", "run", "up", "down", "status", "net", "net list", "net add",
-                              "net del", "ss", "ping", "options", "doctor", "bench"}) {
+  for (const char* command :
+       {"",        "run",     "up",         "down",       "status",    "net",         "net list",
+        "net add", "net del", "net attach", "net detach", "net ports", "ss",          "ping",
+        "gen",     "sink",    "options",    "doctor",     "bench",     "bench packet"}) {
     const auto outcome = ringway(std::string(command) + " --help");
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_GT(outcome.output.size(), 40U) << command;
@@ -60,11 +62,30 @@ TEST_F(CommandTest, Help_EveryCommandHasOne) {
 }
 
 TEST_F(CommandTest, WrongArguments_ExitWithTwo) {
-  for (const char* wrong :
-       {"", "fly", "run --fast -- true", "run", "run --spin -1 -- true",
-        "run --network a/b -- true", "run --host= -- true", "run --only tcp:x -- true",
-        "status now", "net", "net add", "net add x --subnet 10.0.0.0/99", "ss --port 1", "ping",
-        "ping x -c 0"}) {
+  for (const char* wrong : {"",
+                            "fly",
+                            "run --fast -- true",
+                            "run",
+                            "run --spin -1 -- true",
+                            "run --network a/b -- true",
+                            "run --host= -- true",
+                            "run --only tcp:x -- true",
+                            "status now",
+                            "net",
+                            "net add",
+                            "net add x --subnet 10.0.0.0/99",
+                            "ss --port 1",
+                            "ping",
+                            "ping x -c 0",
+                            "gen",
+                            "gen loop --rate fast",
+                            "gen loop --size 12",
+                            "gen loop --burst 0",
+                            "gen loop --src 10.0.0.1 --dst fd00::1",
+                            "sink",
+                            "sink loop --duration long",
+                            "bench packet nosuch",
+                            "bench packet --pairs"}) {
     const auto outcome = ringway(wrong);
     EXPECT_EQ(outcome.status, 2) << wrong << "\n" << outcome.output;
     EXPECT_FALSE(outcome.output.empty()) << wrong;

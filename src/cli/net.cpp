@@ -66,22 +66,35 @@ struct NetOptions {
 };
 
 void add_attachments(CLI::App& net, Action& action, const std::shared_ptr<NetOptions>& options) {
-  auto* attach_app = net.add_subcommand(
-      "attach", "join a network to the local kernel (needs root or CAP_NET_ADMIN)");
+  auto* attach_app =
+      net.add_subcommand("attach", "join a network to the local kernel or to another port");
   attach_app->add_option("NETWORK", options->name, "the network")->required();
   attach_app
       ->add_option("PORT", options->port,
-                   "tap:NAME,ip=ADDR/LEN: the kernel's interface and its address within the "
-                   "network's subnet [the first free rwN, the subnet's first]")
+                   "DRIVER:NAME[,ip=ADDR/LEN][,vlan=ID][,storm=N][,OPTION=VALUE...]; tap: ip is "
+                   "given to the kernel's interface [the subnet's first]")
       ->required();
   attach_app->add_flag("--foreground", options->foreground, "stay until ended");
+  attach_app->footer(
+      "Several ports of one network are bridged; `net detach NETWORK` ends them all.\n\n"
+      "  ringway net attach default tap:rw0,ip=10.111.0.1/16\n"
+      "  ringway net attach default xdp:eth1,vlan=7,storm=1000");
   attach_app->callback([&action, options] {
     action = [options] { return attach(options->name, options->port, options->foreground); };
   });
-  auto* detach_app = net.add_subcommand("detach", "take a network from the kernel again");
+  auto* detach_app = net.add_subcommand("detach", "take a network from its ports, or from one");
   detach_app->add_option("NETWORK", options->name, "the network")->required();
-  detach_app->callback(
-      [&action, options] { action = [options] { return detach(options->name); }; });
+  detach_app->add_option("PORT", options->port, "as `net ports` shows it [all]");
+  detach_app->callback([&action, options] {
+    action = [options] {
+      return options->port.empty() ? detach(options->name)
+                                   : detach_port(options->name, options->port);
+    };
+  });
+  auto* ports_app = net.add_subcommand("ports", "what a network is attached to");
+  ports_app->add_option("NETWORK", options->name, "the network")->required();
+  ports_app->callback(
+      [&action, options] { action = [options] { return list_ports(options->name); }; });
 }
 
 }  // namespace

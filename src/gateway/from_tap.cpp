@@ -34,7 +34,7 @@ bool is_opening(std::span<const std::byte> frame, const wire::PacketView& view) 
 
 std::uint32_t Gateway::receive_from_tap(base::Instant now) {
   std::array<mem::FrameDesc, kBurst> burst;
-  const std::size_t n = tap_->rx_burst(burst);
+  const std::size_t n = bridge_->rx_burst(burst);
   for (std::size_t i = 0; i < n; ++i) {
     const mem::FrameDesc& desc = burst[i];
     from_tap({pool_.data(desc.slot) + desc.offset, desc.length}, desc, now);
@@ -45,11 +45,6 @@ std::uint32_t Gateway::receive_from_tap(base::Instant now) {
 
 void Gateway::from_tap(std::span<const std::byte> frame, const mem::FrameDesc& desc,
                        base::Instant now) {
-  const auto ethernet = wire::EthernetHeader::parse(frame);
-  // A tap in a bridge sees what is for others.
-  if (!ethernet || (ethernet->dst != tap_->caps().mac && !ethernet->dst.is_multicast())) {
-    return count(Count::kDropTapNotForUs);
-  }
   wire::PacketView view;
   const bool trusted = (desc.flags & mem::kFrameCsumOk) != 0;
   if (wire::parse_frame(frame, {.checksums_trusted = trusted}, view) != wire::ParseDrop::kNone) {
@@ -70,7 +65,7 @@ void Gateway::speak_for(const base::IpAddress& host) {
   if (!is_one_station(host)) return;
   ip::Interface& interface = state_.ip.interfaces[kInterface];
   const std::size_t slot = host.is_v4() ? 0 : 1;
-  interface.addresses[slot] = {host, host.is_v4() ? kernel_ip_.length : std::uint8_t{64}};
+  interface.addresses[slot] = {host, host.is_v4() ? subnet_length() : std::uint8_t{64}};
   interface.address_count =
       std::max<std::uint8_t>(interface.address_count, static_cast<std::uint8_t>(slot + 1));
 }
@@ -95,14 +90,14 @@ void Gateway::neighbour_input(std::span<const std::byte> frame, wire::PacketView
   }
   speak_for(*target);
   static_cast<void>(
-      ip_.input({.interface = kInterface, .frame = frame, .view = view, .reply = tap_tx_}, now));
+      ip_.input({.interface = kInterface, .frame = frame, .view = view, .reply = outside_}, now));
 }
 
 void Gateway::unicast_input(const Inbound& in, wire::PacketView& view, base::Instant now) {
   if (!view.is_fragment && ports_of(view.protocol)) return transport_input(in, now);
   speak_for(view.dst);
   const auto verdict =
-      ip_.input({.interface = kInterface, .frame = in.frame, .view = view, .reply = tap_tx_}, now);
+      ip_.input({.interface = kInterface, .frame = in.frame, .view = view, .reply = outside_}, now);
   if (verdict.action == ip::Verdict::Action::kError) {
     icmp_error(verdict.error, in, now);
   } else if (verdict.action == ip::Verdict::Action::kDeliver) {
@@ -115,7 +110,7 @@ void Gateway::unicast_input(const Inbound& in, wire::PacketView& view, base::Ins
     if (view.protocol == wire::Protocol::kIcmp || view.protocol == wire::Protocol::kIcmpv6) {
       return count(Count::kDropNobody);
     }
-    ip_.send_protocol_unreachable({kInterface, packet.frame, view, tap_tx_}, now);
+    ip_.send_protocol_unreachable({kInterface, packet.frame, view, outside_}, now);
   }
 }
 
@@ -172,12 +167,12 @@ Gateway::Routed Gateway::route(const FlowKey& key, bool may_move, base::Instant 
 /// 4.1.3.1).
 void Gateway::refuse(const Inbound& in, base::Instant now) {
   if (in.view.protocol == wire::Protocol::kTcp) {
-    if (send_reset(in.frame, in.view, tap_->caps().mac, tap_tx_)) count(Count::kResetsSent);
+    if (send_reset(in.frame, in.view, bridge_->caps().mac, outside_)) count(Count::kResetsSent);
     return;
   }
   speak_for(in.view.dst);
   wire::PacketView view = in.view;
-  ip_.send_port_unreachable({kInterface, in.frame, view, tap_tx_}, now);
+  ip_.send_port_unreachable({kInterface, in.frame, view, outside_}, now);
 }
 
 /// An error belongs to whoever sent the packet that it quotes.

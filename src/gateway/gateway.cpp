@@ -9,7 +9,7 @@
 
 #include "base/sys.h"
 #include "control/client/exchange.h"
-#include "driver/tap/tap_port.h"
+#include "control/proto/runtime_dir.h"
 #include "ring/barrier.h"
 
 namespace ringway::gateway {
@@ -21,7 +21,7 @@ namespace sys = base::sys;
 namespace {
 
 /// What an epoll event is about; below kPeer it is a constant, above a peer's index.
-enum Source : std::uint64_t { kTap, kDoorbell, kControl, kSignal, kPeer };
+enum Source : std::uint64_t { kOutside, kDoorbell, kControl, kSignal, kRequests, kPeer };
 
 /// Traffic mostly goes on within a moment, and a wake-up costs about as much.
 constexpr base::Duration kSpin = base::Duration::microseconds(20);
@@ -41,9 +41,22 @@ Gateway::Gateway(std::unique_ptr<Attachment> attachment)
       ip_(state_.ip, {&state_.cells, &pool_, nullptr}, scratch_) {
   state_.frame_pool.slot_size = kFrameBytes;
   state_.frame_pool.slot_count = kFrames;
+  bridge_ = std::make_unique<bridge::Bridge>(pool_);
+  outside_ = port::TxBatch(bridge_.get(), &pool_, nullptr, 0);
 }
 
 Gateway::~Gateway() { attachment_->leave(); }
+
+namespace {
+
+/// Beside the daemon's. None: then nobody learns what happens in the background.
+base::UniqueFd open_log(const std::string& network) {
+  const auto path = fmt::format("{}/gateway-{}.log", control::proto::runtime_directory(), network);
+  return base::UniqueFd(
+      sys::openat(AT_FDCWD, path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Gateway>> Gateway::open(const Options& options) {
   auto attachment = Attachment::join(options.network);
@@ -53,82 +66,22 @@ Result<std::unique_ptr<Gateway>> Gateway::open(const Options& options) {
   return gateway;
 }
 
-namespace {
-
-/// The kernel's address: as asked for, else the subnet's first, which no host gets.
-Result<base::Prefix> choose_address(const Options& options, const steering::Table& table) {
-  const steering::Network network = table.network();
-  const base::Prefix subnet{network.prefix4, network.prefix4_length};
-  base::Prefix chosen{base::IpAddress::v4(network.prefix4.to_v4() + 1), subnet.length};
-  if (options.ip) {
-    chosen.address = options.ip->address;
-    if (options.ip->length != 0) chosen.length = options.ip->length;
-  }
-  if (!subnet.contains(chosen.address)) {
-    return base::fail(ErrorCode::kInvalidArgument,
-                      fmt::format("{} is not within {}, the subnet of network {}",
-                                  base::to_string(chosen.address), base::to_string(subnet),
-                                  steering::text_of(network.name)));
-  }
-  if (table.find_host(chosen.address)) {
-    return base::fail(
-        ErrorCode::kExists,
-        fmt::format("{} is the address of a host of the network; take another, such "
-                    "as {}",
-                    base::to_string(chosen.address),
-                    base::to_string(base::IpAddress::v4(network.prefix4.to_v4() + 1))));
-  }
-  return chosen;
-}
-
-}  // namespace
-
 Result<void> Gateway::set_up(const Options& options) {
-  const auto kernel_ip = choose_address(options, attachment_->table());
-  if (!kernel_ip) return tl::unexpected(kernel_ip.error());
-  kernel_ip_ = *kernel_ip;
-  if (auto opened = open_tap(options, *kernel_ip); !opened) return opened;
+  const auto spec = AttachSpec::parse(options.spec());
+  if (!spec) return tl::unexpected(spec.error());
+  auto attached = attach(*spec);
+  if (!attached) return tl::unexpected(std::move(attached).error());
+  described_ = *attached;
   // Last: from here on programs rely on it.
   if (auto gateway = attachment_->become_gateway(); !gateway) return gateway;
+  auto requests = Requests::listen(options.network);
+  if (!requests) return tl::unexpected(std::move(requests).error());
+  requests_ = std::move(*requests);
+  if (!options.foreground) log_ = open_log(options.network);
   ring::AsymmetricBarrier::enrol();
   if (auto watched = watch_all(); !watched) return watched;
-  ip_.announce(kInterface, tap_tx_);
   flush();
   return {};
-}
-
-Result<void> Gateway::open_tap(const Options& options, const base::Prefix& kernel_ip) {
-  const steering::Network network = attachment_->table().network();
-  base::Prefix kernel_ip6{network.prefix6, network.prefix6_length};
-  kernel_ip6.address.bytes[15] = 1;
-  driver::TapOptions tap;
-  tap.name = options.tap;
-  tap.kernel_ip = kernel_ip;
-  if (!attachment_->table().find_host(kernel_ip6.address)) tap.kernel_ip6 = kernel_ip6;
-  auto port = driver::TapPort::open(tap, pool_);
-  if (!port && tap.kernel_ip6 && port.error().code != ErrorCode::kPermission) {
-    tap.kernel_ip6.reset();  // a kernel without IPv6 still has the rest
-    port = driver::TapPort::open(tap, pool_);
-  }
-  if (!port) return tl::unexpected(std::move(port).error());
-  tap_ = std::move(*port);
-  tap_tx_ = port::TxBatch(tap_.get(), &pool_, nullptr, 0);
-  configure_ip(kernel_ip, kernel_ip6.address);
-  return {};
-}
-
-void Gateway::configure_ip(const base::Prefix& kernel_ip, const base::IpAddress& kernel_ip6) {
-  const steering::Table& table = attachment_->table();
-  const steering::Network network = table.network();
-  const steering::Host& host = attachment_->client().membership().host;
-  ip_.set_interface(kInterface, tap_->caps());
-  speak_for(host.ipv4);
-  speak_for(host.ipv6);
-  // What is beyond the subnet is the kernel's to route.
-  ip_.add_route({{kernel_ip.address, kernel_ip.length}, {}, 0, kInterface});
-  ip_.add_route({{network.prefix6, network.prefix6_length}, {}, 0, kInterface});
-  ip_.add_route({{base::IpAddress::any_v4(), 0}, kernel_ip.address, 0, kInterface});
-  ip_.add_route({{base::IpAddress::any_v6(), 0}, kernel_ip6, 0, kInterface});
 }
 
 Result<void> Gateway::watch_all() {
@@ -138,24 +91,20 @@ Result<void> Gateway::watch_all() {
   sigaddset(&mask, SIGINT);
   ::sigprocmask(SIG_BLOCK, &mask, nullptr);
   signals_ = base::UniqueFd(::signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
-  const auto tap = tap_->arm();
-  if (!tap) return tl::unexpected(tap.error());
+  const auto outside = bridge_->arm();
+  if (!outside) return tl::unexpected(outside.error());
   const auto watch = [&](int fd, Source source) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.u64 = source;
     return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
   };
-  if (!watch(*tap, kTap) || !watch(attachment_->doorbell(), kDoorbell) ||
-      !watch(attachment_->client().fd(), kControl) || !watch(signals_.get(), kSignal)) {
+  if (!watch(*outside, kOutside) || !watch(attachment_->doorbell(), kDoorbell) ||
+      !watch(attachment_->client().fd(), kControl) || !watch(signals_.get(), kSignal) ||
+      !watch(requests_.fd(), kRequests)) {
     return base::fail_errno("a gateway's descriptors cannot be watched");
   }
   return {};
-}
-
-std::string Gateway::describe() const {
-  return fmt::format("{} ({}) is attached to network {}", tap_->name(), base::to_string(kernel_ip_),
-                     steering::text_of(attachment_->client().membership().network.name));
 }
 
 std::string Gateway::describe_counters() const {
@@ -165,6 +114,12 @@ std::string Gateway::describe_counters() const {
     const std::uint64_t value = state_.counters.get(which);
     if (value == 0) continue;
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name(which), value);
+  }
+  for (std::uint32_t i = 0; i < bridge::Counters::kSize; ++i) {
+    const auto which = static_cast<bridge::Count>(i);
+    const std::uint64_t value = bridge_->counts().get(which);
+    if (value == 0) continue;
+    text += fmt::format("{}bridge_{} {}", text.empty() ? "" : ", ", name(which), value);
   }
   return text;
 }
@@ -189,6 +144,7 @@ void Gateway::run() {
 }
 
 bool Gateway::turn(base::Instant now) {
+  bridge_->advance(now);
   std::uint32_t received = receive_from_tap(now);
   received += receive_from_peers(now);
   if (ip_.next_deadline() <= now) ip_.poll(now, outputs());
@@ -201,7 +157,7 @@ bool Gateway::turn(base::Instant now) {
 }
 
 void Gateway::flush() {
-  tap_tx_.flush();
+  outside_.flush();
   for (const std::uint16_t index : touched_) {
     Peer* peer = peers_.at(index);
     if (peer == nullptr) continue;
@@ -218,7 +174,7 @@ void Gateway::ring(int doorbell) {
 }
 
 base::Instant Gateway::next_deadline() const {
-  return std::min(ip_.next_deadline(), peers_.next_sweep());
+  return std::min({ip_.next_deadline(), peers_.next_sweep(), bridge_->next_deadline()});
 }
 
 /// After the barrier. A sender that found its mark still set has not marked again, while what it
@@ -238,6 +194,8 @@ bool Gateway::has_input_at_last() {
 }
 
 void Gateway::sleep(base::Instant now) {
+  look_for_gone();
+  static_cast<void>(bridge_->arm());
   ring::Mailbox& mailbox = attachment_->mailbox();
   mailbox.sleeping.store(1, std::memory_order_release);
   const bool safe = ring::AsymmetricBarrier::heavy();
@@ -250,7 +208,7 @@ void Gateway::sleep(base::Instant now) {
       const auto left_ms = static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 60'000));
       timeout_ms = timeout_ms < 0 ? left_ms : std::min(timeout_ms, left_ms);
     }
-    if (tap_tx_.blocked()) timeout_ms = 1;
+    if (outside_.blocked() || bridge_->must_be_polled()) timeout_ms = 1;
     events(timeout_ms);
   }
   mailbox.sleeping.store(0, std::memory_order_release);
@@ -268,6 +226,8 @@ void Gateway::events(int timeout_ms) {
       static_cast<void>(sys::read(attachment_->doorbell(), &word, sizeof word));
     } else if (source == kSignal) {
       stopping_ = true;
+    } else if (source == kRequests) {
+      requests_.serve([this](std::string_view text) { return answer(text); });
     } else if (source == kControl) {
       control_events(now);
     } else if (source >= kPeer) {

@@ -10,9 +10,12 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "bridge/bridge.h"
+#include "gateway/attach_spec.h"
 #include "gateway/attachment.h"
 #include "gateway/options.h"
 #include "gateway/peers.h"
+#include "gateway/requests.h"
 #include "ip/ip.h"
 #include "port/port.h"
 #include "port/tx_batch.h"
@@ -20,15 +23,16 @@
 
 namespace ringway::gateway {
 
-/// The one process that joins a network to the local kernel through a tap.
+/// The one process that joins a network to what is outside: the local kernel through a tap, other
+/// ports, several at once, with a bridge between them.
 ///
-/// Towards the tap it speaks for every host of the network: ARP and ND, echo, closed ports. What is
-/// for a stack goes over the link to it (a full link drops: loss is allowed here); what a stack
-/// sends to addresses that no host has goes to the tap, once its source is known to be the
-/// sender's. Checksums and segments are left to the kernel both ways.
+/// Towards these ports it speaks for every host of the network: ARP and ND, echo, closed ports.
+/// What is for a stack goes over the link to it (a full link drops: loss is allowed here); what a
+/// stack sends to addresses that no host has goes outside, once its source is known to be the
+/// sender's. Checksums and segments are left to the ports both ways, where they can do them.
 class Gateway {
  public:
-  /// Joins the network, makes the tap and speaks for the network from then on.
+  /// Joins the network, opens the port and speaks for the network from then on.
   static base::Result<std::unique_ptr<Gateway>> open(const Options& options);
   ~Gateway();
   Gateway(const Gateway&) = delete;
@@ -38,7 +42,7 @@ class Gateway {
   void run();
 
   /// "rw0 (10.111.0.1/16) is attached to network default".
-  std::string describe() const;
+  const std::string& describe() const { return described_; }
   /// "to_tap 12, to_stacks 9, drop_tap_martian 1": every counter that is not 0.
   std::string describe_counters() const;
 
@@ -65,9 +69,7 @@ class Gateway {
 
   // --- gateway.cpp: set-up and the loop
   base::Result<void> set_up(const Options& options);
-  base::Result<void> open_tap(const Options& options, const base::Prefix& kernel_ip);
   base::Result<void> watch_all();
-  void configure_ip(const base::Prefix& kernel_ip, const base::IpAddress& kernel_ip6);
   bool turn(base::Instant now);
   void sleep(base::Instant now);
   bool has_input_at_last();
@@ -76,6 +78,22 @@ class Gateway {
   void watch_control();
   base::Instant next_deadline() const;
   void flush();
+
+  // --- members.cpp
+  struct OpenMember {
+    std::unique_ptr<port::Port> port;
+    mem::FramePool* pool;
+    std::shared_ptr<void> memory;
+  };
+  base::Result<std::string> attach(const AttachSpec& spec);
+  base::Result<OpenMember> open_tap(const AttachSpec& spec,
+                                    const std::optional<base::Prefix>& kernel_ip);
+  base::Result<OpenMember> open_other(const AttachSpec& spec);
+  void configure_ip(const std::optional<base::Prefix>& router);
+  base::Result<std::string> answer(std::string_view request);
+  void look_for_gone();
+  void caps_changed();
+  void note(const std::string& line);
 
   // --- from_tap.cpp
   std::uint32_t receive_from_tap(base::Instant now);
@@ -90,6 +108,7 @@ class Gateway {
   void to_stack_in_fragments(Peer& peer, const Inbound& in);
   void touch(Peer& peer);
   void speak_for(const base::IpAddress& host);
+  std::uint8_t subnet_length() const { return attachment_->table().network().prefix4_length; }
 
   // --- to_tap.cpp
   std::uint32_t receive_from_peers(base::Instant now);
@@ -107,7 +126,7 @@ class Gateway {
 
   ip::Outputs outputs() {
     ip::Outputs out;
-    out.batches[kInterface] = &tap_tx_;
+    out.batches[kInterface] = &outside_;
     return out;
   }
   void count(Count c) { state_.counters.add(c); }
@@ -119,12 +138,17 @@ class Gateway {
   base::UniqueFd signals_;
   Peers peers_;
   mem::FramePool pool_;
-  std::unique_ptr<port::Port> tap_;
-  port::TxBatch tap_tx_;
+  std::unique_ptr<bridge::Bridge> bridge_;
+  port::TxBatch outside_;  ///< to the bridge
+  Requests requests_;
+  base::UniqueFd log_;
+  std::string described_;
   std::vector<std::byte> scratch_;  ///< of ip
   std::vector<std::byte> waiting_;  ///< a frame while its neighbour is asked
   ip::Ip ip_;
-  base::Prefix kernel_ip_;
+  base::IpAddress router6_;
+  bool configured_ = false;
+  bool routed_ = false;  ///< there is a way beyond the subnet
   std::array<Way, 256> ways_{};
   std::vector<std::uint16_t> touched_;
   std::vector<std::uint16_t> recent_;

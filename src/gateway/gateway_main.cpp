@@ -5,6 +5,7 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -68,6 +69,25 @@ int start_detached(const Options& options) {
   return 0;
 }
 
+/// What the gateway that runs already is asked; nothing if it is to be started.
+std::optional<int> ask_running(const Options& options) {
+  using ringway::base::ErrorCode;
+  std::string text;
+  if (options.list) text = "list";
+  if (!options.detach.empty()) text = "detach " + options.detach;
+  const bool question = !text.empty();
+  if (!question && options.port.empty()) return std::nullopt;
+  if (!question) text = "attach " + options.port;
+  const auto said = ringway::gateway::request(options.network, text);
+  if (!said && said.error().code == ErrorCode::kNotFound && !question) return std::nullopt;
+  if (!said) {
+    fmt::print(stderr, "ringway-gateway: {}\n", said.error().what);
+    return 1;
+  }
+  fmt::print("{}{}", *said, options.list ? "" : "\n");
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -82,6 +102,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   std::signal(SIGPIPE, SIG_IGN);
+  if (const auto asked = ask_running(*options)) return *asked;
   if (!options->foreground) return start_detached(*options);
   return serve(*options, [](bool ready, const std::string& text) {
     fmt::print(ready ? stdout : stderr, "{}{}\n", ready ? "" : "ringway-gateway: ", text);

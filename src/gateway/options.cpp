@@ -10,10 +10,15 @@ using base::ErrorCode;
 using base::Result;
 
 const char* const kUsage =
-    "usage: ringway-gateway [--network NAME] [--tap NAME] [--ip ADDRESS[/LENGTH]] [--foreground]\n"
-    "Joins a Ringway network to the local kernel by a tap interface; `ringway net attach` starts\n"
-    "it. Needs root or CAP_NET_ADMIN. The interface goes away when the gateway ends (SIGTERM).\n"
+    "usage: ringway-gateway [--network NAME] [--port SPEC | --tap NAME --ip ADDRESS[/LENGTH]]\n"
+    "                       [--detach PORT | --list] [--foreground]\n"
+    "Joins a Ringway network to the local kernel by a tap interface, or to any other port;\n"
+    "`ringway net attach` starts it, and asks it for further ports. A tap needs root or\n"
+    "CAP_NET_ADMIN. What it made goes away when it ends (SIGTERM).\n"
     "  --network NAME  the network (default: default)\n"
+    "  --port SPEC     DRIVER:NAME[,ip=ADDRESS/LENGTH][,vlan=ID][,storm=N][,OPTION=VALUE...]\n"
+    "  --detach PORT   let the running gateway close this port\n"
+    "  --list          let the running gateway tell its ports\n"
     "  --tap NAME      the kernel's interface (default: the first free one of rw0, rw1, ...)\n"
     "  --ip ADDRESS    its address, within the network's subnet (default: the subnet's first)\n"
     "  --foreground    do not go to the background when ready; print the counters at the end\n";
@@ -34,6 +39,13 @@ Result<void> set_ip(Options& options, std::string_view text) {
 
 }  // namespace
 
+std::string Options::spec() const {
+  if (!port.empty()) return port;
+  std::string text = "tap:" + tap;
+  if (!ip) return text;
+  return text + ",ip=" + (ip->length == 0 ? base::to_string(ip->address) : base::to_string(*ip));
+}
+
 Result<Options> parse_options(std::span<const char* const> arguments) {
   Options options;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -42,11 +54,12 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
       options.foreground = true;
       continue;
     }
-    if (argument == "--help") {
-      options.help = true;
+    if (argument == "--help" || argument == "--list") {
+      (argument == "--help" ? options.help : options.list) = true;
       continue;
     }
-    const bool known = argument == "--network" || argument == "--tap" || argument == "--ip";
+    const bool known = argument == "--network" || argument == "--tap" || argument == "--ip" ||
+                       argument == "--port" || argument == "--detach";
     if (!known || i + 1 == arguments.size()) {
       return base::fail(ErrorCode::kInvalidArgument,
                         known ? fmt::format("{} needs a value", argument)
@@ -55,6 +68,8 @@ Result<Options> parse_options(std::span<const char* const> arguments) {
     const std::string_view value = arguments[++i];
     if (argument == "--network") options.network = value;
     if (argument == "--tap") options.tap = value;
+    if (argument == "--port") options.port = value;
+    if (argument == "--detach") options.detach = value;
     if (argument != "--ip") continue;
     if (auto set = set_ip(options, value); !set) return tl::unexpected(std::move(set).error());
   }

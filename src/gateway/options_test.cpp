@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "gateway/attach_spec.h"
+
 namespace ringway::gateway {
 namespace {
 
@@ -26,6 +28,34 @@ TEST(GatewayOptions, All_AreTaken) {
   ASSERT_TRUE(options->ip);
   EXPECT_EQ(base::to_string(*options->ip), "10.9.0.1/24");
   EXPECT_TRUE(options->foreground);
+}
+
+TEST(GatewayOptions, PortOrTap_BecomeOneSpec) {
+  EXPECT_EQ(parse({"--port", "xdp:eth1,vlan=3"})->spec(), "xdp:eth1,vlan=3");
+  EXPECT_EQ(parse({})->spec(), "tap:rw%d");
+  EXPECT_EQ(parse({"--tap", "rw7", "--ip", "10.9.0.1"})->spec(), "tap:rw7,ip=10.9.0.1");
+  EXPECT_EQ(parse({"--ip", "10.9.0.1/24"})->spec(), "tap:rw%d,ip=10.9.0.1/24");
+}
+
+TEST(AttachSpec, BridgesOptionsAreTakenOut) {
+  const auto spec =
+      AttachSpec::parse("xdp:eth1,queue=2,ip=10.9.0.1/24,vlan=7,storm=1k,copy").value();
+  EXPECT_EQ(spec.port_text(), "xdp:eth1,queue=2,copy=1");
+  EXPECT_EQ(base::to_string(*spec.ip), "10.9.0.1/24");
+  EXPECT_EQ(spec.member.vlan, 7);
+  EXPECT_EQ(spec.member.storm, 1024U);
+  EXPECT_EQ(AttachSpec::parse("tap")->port_text(), "tap");
+  EXPECT_EQ(AttachSpec::parse("loop:size=7")->port_text(), "loop:size=7");
+  EXPECT_EQ(AttachSpec::parse("tap:rw0,ip=10.9.0.1")->ip->length, 0);
+}
+
+TEST(AttachSpec, Nonsense_IsOneLine) {
+  for (const char* wrong : {"", "tap:rw0,ip=fd00::1", "tap:rw0,ip=x", "tap:rw0,vlan=0",
+                            "tap:rw0,vlan=4095", "tap:rw0,storm=-1", "tap:rw0,storm=many"}) {
+    const auto spec = AttachSpec::parse(wrong);
+    ASSERT_FALSE(spec) << wrong;
+    EXPECT_EQ(spec.error().what.find('\n'), std::string::npos);
+  }
 }
 
 TEST(GatewayOptions, AddressWithoutLength_LeavesTheLengthToTheNetwork) {

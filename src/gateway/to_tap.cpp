@@ -78,7 +78,7 @@ void Gateway::to_tap(Peer& peer, std::span<const std::byte> shared, const mem::F
                      base::Instant now) {
   const auto length = static_cast<std::uint32_t>(shared.size());
   if (length > ring::kBigFrameBytes) return count(Count::kDropTooLong);
-  const auto room = tap_tx_.reserve(length);
+  const auto room = outside_.reserve(length);
   if (room.data == nullptr) return count(Count::kDropTapFull);
   std::memcpy(room.data, shared.data(), length);
   const std::span frame(room.data, length);
@@ -91,17 +91,17 @@ void Gateway::to_tap(Peer& peer, std::span<const std::byte> shared, const mem::F
   mem::FrameDesc out;
   if (!refused && !describe_offload(frame, view, desc, out)) refused = Count::kDropTooLong;
   if (refused) {
-    tap_tx_.cancel(room);
+    outside_.cancel(room);
     return count(*refused);
   }
   if (const Way* way = way_to(view.dst)) {
     std::memcpy(frame.data(), way->ethernet.data(), way->ethernet.size());
-    tap_tx_.commit(room, view.end, out);
+    outside_.commit(room, view.end, out);
     return count(Count::kToTap);
   }
   // The batch has one reservation at a time, and a neighbour may have to be asked.
   std::memcpy(waiting_.data(), frame.data(), view.end);
-  tap_tx_.cancel(room);
+  outside_.cancel(room);
   send_unresolved(std::span(waiting_).first(view.end), view, out, now);
 }
 
@@ -139,7 +139,7 @@ bool Gateway::describe_offload(std::span<std::byte> frame, const wire::PacketVie
     base::store_be16(&frame[view.l4_offset + field], view.l4_pseudo_header().fold());
     desc.flags = mem::kFrameCsumNeeded;
   }
-  const std::uint32_t mtu = tap_->caps().mtu;
+  const std::uint32_t mtu = bridge_->caps().mtu;
   if (view.l3_length() <= mtu) return true;
   const std::uint32_t headers = view.payload_offset - std::uint32_t{view.l3_offset};
   if (view.protocol != wire::Protocol::kTcp || headers >= mtu) return false;
@@ -173,10 +173,10 @@ void Gateway::send_unresolved(std::span<std::byte> frame, const wire::PacketView
   way.remote = view.dst;
   way.generation = state_.ip.generation;
   std::memcpy(way.ethernet.data(), path.header.data(), way.ethernet.size());
-  const auto room = tap_tx_.reserve(static_cast<std::uint32_t>(frame.size()));
+  const auto room = outside_.reserve(static_cast<std::uint32_t>(frame.size()));
   if (room.data == nullptr) return count(Count::kDropTapFull);
   std::memcpy(room.data, frame.data(), frame.size());
-  tap_tx_.commit(room, static_cast<std::uint32_t>(frame.size()), desc);
+  outside_.commit(room, static_cast<std::uint32_t>(frame.size()), desc);
   count(Count::kToTap);
 }
 

@@ -328,6 +328,71 @@ except ConnectionRefusedError:
         self.assertEqual(self.python(client, KERNEL).strip(), "refused")
 
 
+class Bridged(GatewayTest):
+    """A second tap, whose kernel end is in another namespace: a station of its own on the same network."""
+
+    FAR = "10.111.0.99"
+
+    def setUp(self):
+        super().setUp()
+        self.name = f"rwbr{os.getpid()}"
+        ip("netns", "add", self.name)
+        self.addCleanup(lambda: subprocess.run(["ip", "netns", "del", self.name], check=False, timeout=20))
+        self.assertIn("attached", self.ringway("net", "attach", "default", "tap:rwfar"))
+        ip("link", "set", "rwfar", "netns", self.name)
+        for arguments in (("addr", "add", f"{self.FAR}/16", "dev", "rwfar"), ("link", "set", "rwfar", "up"),
+                          ("link", "set", "lo", "up")):
+            ip(*arguments, namespace=self.name)
+
+    def ringway(self, *arguments, check=True):
+        return self.run_program(str(BUILD / "bin/ringway"), *arguments, ringway=False, check=check)
+
+    def there(self, *arguments):
+        return self.run_program("ip", "netns", "exec", self.name, *arguments, ringway=False)
+
+    def test_both_kernels_and_the_hosts_reach_each_other(self):
+        self.there("ping", "-c", "2", "-i", "0.1", "-W", "5", HOST)
+        self.there("ping", "-c", "2", "-i", "0.1", "-W", "5", KERNEL)
+        self.run_program("ping", "-c", "2", "-i", "0.1", "-W", "5", self.FAR, ringway=False)
+        digest = self.make_file(8 << 20)
+        out = os.path.join(self.directory, "far")
+
+        def fetch_there(address):
+            self.there("curl", "-sS", "--max-time", "50", "-o", out, f"http://{address}/file")
+            with open(out, "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest()
+
+        self.http_server("0.0.0.0", 8081, True)
+        self.assertEqual(fetch_there(f"{HOST}:8081"), digest)
+        self.http_server(KERNEL, 8082, False)
+        self.assertEqual(fetch_there(f"{KERNEL}:8082"), digest)  # from one tap to the other
+        far = self.start("ip", "netns", "exec", self.name, PYTHON, "-u", "-m", "http.server", "8083", ringway=False)
+        self.until(lambda: "Serving" in far.text() or far.poll() is not None, "no HTTP server")
+        self.assertEqual(self.fetch(f"http://{self.FAR}:8083/file", True), digest)
+        ports = self.ringway("net", "ports", "default").splitlines()
+        self.assertEqual([line.split(":")[0] for line in ports], ["rwtest", "rwfar"])
+
+    def test_interface_deleted_the_rest_goes_on(self):
+        self.there("ping", "-c", "1", "-W", "5", HOST)
+        ip("link", "del", "rwfar", namespace=self.name)
+        self.until(lambda: "rwfar went away" in self.gateway.text(), "the gateway does not notice")
+        self.assertEqual(self.gateway.text().count("went away"), 1)
+        self.run_program("ping", "-c", "1", "-W", "5", HOST, ringway=False)
+        self.assertEqual(len(self.ringway("net", "ports", "default").splitlines()), 1)
+
+    def test_detached_and_wrong_ports_are_one_line(self):
+        self.assertIn("detached", self.ringway("net", "detach", "default", "rwfar"))
+        self.run_program("ping", "-c", "1", "-W", "5", HOST, ringway=False)
+        for arguments, word in ((("detach", "default", "rwfar"), "not attached"),
+                                (("attach", "default", "tap:rwtest"), "rwtest"),
+                                (("attach", "default", "nonsense:x"), "nonsense"),
+                                (("attach", "default", "tap:rw9,ip=192.168.0.1"), "not within"),
+                                (("ports", "nowhere"), "not attached")):
+            text = self.ringway("net", *arguments, check=False)
+            self.assertIn(word, text)
+            self.assertEqual(len(text.splitlines()), 1, text)
+
+
 class Ends(GatewayTest):
     WAIT = """
 import socket, sys, time
