@@ -117,17 +117,13 @@ void Impl::watch_holders() {
 void Impl::ensure_keeper() {
   if (keeper_.running()) [[likely]]
     return;
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   if (!left_ && !keeper_.running()) start_keeper();
 }
 
 void Impl::start_keeper() {
-  const int control = client_ ? client_->fd() : -1;
-  if (keeper_.running()) {
-    keeper_.watch_control(control);
-    return;
-  }
-  keeper_.start(control);
+  if (keeper_.running()) return;
+  keeper_.start();
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     Entry entry(local);

@@ -45,7 +45,7 @@ void add(int epoll, int fd, std::uint64_t tag) {
 
 }  // namespace
 
-void Keeper::start(int control_fd) {
+void Keeper::start() {
   if (running_.exchange(true)) return;
   epoll_ = high_fd(base::UniqueFd(base::sys::epoll_create1(EPOLL_CLOEXEC)));
   timer_ = high_fd(
@@ -58,7 +58,6 @@ void Keeper::start(int control_fd) {
       base::UniqueFd(base::sys::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
   add(epoll_.get(), retry_.get(),
       pack(static_cast<std::uint8_t>(What::kRetry), 0, 0, retry_.get()));
-  watch_control(control_fd);
   // The thread must never run the program's signal handlers.
   sigset_t all;
   sigset_t before;
@@ -89,6 +88,7 @@ void Keeper::forget() {
   stop_.reset();
   retry_.reset();
   control_fd_ = -1;
+  control_session_ = 0;
 }
 
 void Keeper::arm(base::Duration after) {
@@ -107,9 +107,17 @@ void Keeper::retry_control() {
   base::sys::timerfd_settime(retry_.get(), 0, &when, nullptr);
 }
 
-void Keeper::watch_control(int fd) {
-  if (control_fd_ >= 0) base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_fd_, nullptr);
+void Keeper::attend_control() {
+  const itimerspec when{{0, 0}, {0, 1}};
+  base::sys::timerfd_settime(retry_.get(), 0, &when, nullptr);
+}
+
+void Keeper::watch_control(int fd, std::uint32_t session) {
+  if (control_fd_ >= 0 && session == control_session_) {
+    base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_fd_, nullptr);
+  }
   control_fd_ = fd;
+  control_session_ = session;
   if (fd >= 0) add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kControl), 0, 0, fd));
 }
 

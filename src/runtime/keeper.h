@@ -26,8 +26,8 @@ class Keeper {
   explicit Keeper(Impl& impl) : impl_(impl) {}
   ~Keeper() { stop(); }
 
-  /// Starts the thread if it does not run. `control_fd` may be -1.
-  void start(int control_fd);
+  /// Starts the thread if it does not run.
+  void start();
   void stop();
   /// A program thread has left its sleep: look in after a tick. Cheap when a look is due already.
   void expect_absence() {
@@ -36,8 +36,12 @@ class Keeper {
   }
   /// The daemon cannot be reached: the keeper asks Impl::control_events() again in a while.
   void retry_control();
-  /// A new control connection replaces the old one.
-  void watch_control(int fd);
+  /// Events of the daemon were read on the way by somebody else: Impl::control_events() at once.
+  void attend_control();
+  /// A control connection replaces the one before; -1: there is none. `session` tells them apart,
+  /// since a closed one's number may be another file's already.
+  void watch_control(int fd, std::uint32_t session);
+  std::uint32_t control_session() const { return control_session_; }
   /// Watches the life pipe of a peer; `fd` must stay open until unwatch().
   void watch_peer(int fd, std::uint32_t arena, std::uint16_t link);
   /// Watches another process that holds an arena of this one; takes the pidfd over.
@@ -84,6 +88,7 @@ class Keeper {
   base::UniqueFd stop_;
   base::UniqueFd retry_;
   int control_fd_ = -1;
+  std::uint32_t control_session_ = 0;
   pthread_t thread_{};
   std::atomic<bool> running_{false};
   std::atomic<bool> armed_{false};
