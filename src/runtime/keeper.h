@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 
 #include "base/time.h"
 #include "base/unique_fd.h"
@@ -47,6 +48,9 @@ class Keeper {
   /// Watches another process that holds an arena of this one; takes the pidfd over.
   void watch_holder(base::UniqueFd pidfd, std::uint32_t pid);
   bool running() const { return running_.load(std::memory_order_acquire); }
+  /// Around fork: the thread holds no lock and allocates nothing between the two calls.
+  void pause() { at_work_.lock(); }
+  void resume() { at_work_.unlock(); }
   void unwatch(int fd);
   /// In the child after fork: the thread is not here; its fds are given up.
   void forget();
@@ -55,6 +59,8 @@ class Keeper {
   }
 
   static constexpr base::Duration kTick = base::Duration::milliseconds(1);
+  /// What others made is theirs to attend to as long as they do.
+  static constexpr base::Duration kInheritedTick = base::Duration::milliseconds(4);
 
  private:
   enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell, kRetry };
@@ -68,6 +74,7 @@ class Keeper {
   /// Looks in after about a tick.
   void arm(base::Duration after);
   /// Looks in at a timer that may be far off: what expect_absence() asks for comes first.
+  void look_in_later(base::Duration after);
   void set_timer(base::Duration after);
   /// Nobody attends to `local`: runs a turn; true if it did anything.
   bool attend(LocalStack& local);
@@ -76,11 +83,12 @@ class Keeper {
     base::Instant deadline;
     base::Instant sleeper_until;  ///< deadline that the sleeping attendant knows
     base::Instant last_turn;
-    bool unmapped = false;  ///< another holder has made links
+    bool asleep = false;
   };
   /// False if somebody is inside.
   bool glance(LocalStack& local, Glance& out);
-  bool sleep_in_its_place(LocalStack& local);
+  /// True if somebody sleeps on the doorbell afterwards; `earliest` then counts its timers in.
+  bool sleep_in_its_place(LocalStack& local, base::Instant& earliest);
 
   Impl& impl_;
   base::UniqueFd epoll_;
@@ -90,11 +98,11 @@ class Keeper {
   int control_fd_ = -1;
   std::uint32_t control_session_ = 0;
   pthread_t thread_{};
+  std::mutex at_work_;
   std::atomic<bool> running_{false};
   std::atomic<bool> armed_{false};
   base::Duration interval_ = kTick;
   std::uint32_t quiet_ticks_ = 0;
-  std::uint64_t last_seen_turn_ = 0;
 };
 
 }  // namespace ringway::runtime

@@ -73,6 +73,7 @@ base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link lin
   // sleeps: after the barrier it either sees our mark bit or its frame is in view.
   ring::AsymmetricBarrier::heavy();
   entry.turn();
+  if (local.stack->has_input()) entry.wake_attendant();
   return index;
 }
 
@@ -162,8 +163,9 @@ void Impl::map_missing_links(LocalStack& local) {
     const stack::LinkState& state = local.state().links[missing[i]];
     // Meanwhile another holder may have made a new link of the slot.
     const bool same = state.status == stack::LinkState::kUp && state.number == numbers[i];
-    if (same && !local.stack->mapped(missing[i]))
-      local.stack->map_link(missing[i], std::move(*parts));
+    if (!same || local.stack->mapped(missing[i])) continue;
+    local.stack->map_link(missing[i], std::move(*parts));
+    entry.wake_attendant();  // another holder may have left something there
   }
 }
 

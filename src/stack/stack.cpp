@@ -151,7 +151,11 @@ std::uint32_t Stack::poll_marked(base::Instant now) {
     for (; bits != 0; bits &= bits - 1) {
       const auto index =
           static_cast<std::uint16_t>(w * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
-      if (links_[index] == nullptr) continue;
+      if (links_[index] == nullptr) {
+        // Another holder's link, perhaps, that is yet to be mapped here: the mark is its as well.
+        if (has_unmapped_links()) mailbox_->mark(index);
+        continue;
+      }
       const std::uint32_t n = poll_link(index, kLinkBurst, now);
       received += n;
       if (n != 0) heat(index);
@@ -172,6 +176,9 @@ std::uint32_t Stack::poll_marked(base::Instant now) {
 }
 
 void Stack::heat(std::uint16_t index) {
+  // Somebody sleeps on the doorbell, and the keeper or another thread runs this turn: senders of a
+  // hot link would not ring.
+  if (mailbox_->sleeping.load(std::memory_order_relaxed) != 0) return;
   for (std::uint32_t i = 0; i < state_->hot_count; ++i) {
     if (state_->hot[i] == index) return;
   }
