@@ -7,8 +7,8 @@
 #include <bit>
 #include <cerrno>
 
-#include "base/sys.h"
 #include "channel/core.h"
+#include "runtime/attendance.h"
 
 namespace ringway {
 
@@ -67,7 +67,7 @@ int Channel::Core::arm(Clock::time_point* deadline) {
   const auto waiter = static_cast<std::uint32_t>(std::countr_one(tables.waiters_in_use));
   const bool stay = local_->stack->has_unmapped_links() || tcp().has_output() || tcp().blocked();
   if (stay || waiter == stack::kMaxWaiters) return -EAGAIN;
-  if (!local_->stack->prepare_sleep(*local_->mailbox.get())) return -EAGAIN;
+  if (!runtime::Attendance::of_waiter(waiter).begin(*local_)) return -EAGAIN;
   local_->state().sleep_until_ns = local_->stack->next_deadline().ns;
   waiter_ = waiter;
   tables.waiters_in_use |= std::uint64_t{1} << waiter;
@@ -87,11 +87,9 @@ void Channel::Core::rise() {
     entry.sockets().sets().mark_waiter(set_, std::uint64_t{1} << waiter_, false);
     tables.waiters_in_use &= ~(std::uint64_t{1} << waiter_);
     tables.waiters[waiter_] = {};
-    local_->stack->wake(*local_->mailbox.get());
+    runtime::Attendance::of_waiter(waiter_).end(*local_, true);
   }
   waiter_ = stack::kMaxWaiters;
-  std::uint64_t rings = 0;
-  static_cast<void>(base::sys::read(local_->doorbell.get(), &rings, sizeof rings));
   impl_.keeper().expect_absence();
 }
 

@@ -157,15 +157,18 @@ int look_at_kernel(int epoll_fd, epoll_event* events, int most) {
 }
 
 /// What is ready now, from both worlds. Neither starves the other: the kernel's part comes first
-/// when its time has come, but takes half of the room at most.
+/// when its time has come, but takes half of the room at most; where that is all of it, the next
+/// call is the sockets'.
 int collect(int epoll_fd, Epoll& e, epoll_event* events, int most) {
   runtime::Runtime& runtime = *network();
   int n = 0;
   if (e.kernel_fds.load(std::memory_order_relaxed) != 0) {
     const std::int64_t now = runtime.now().ns;
-    if (now - e.kernel_seen_ns.load(std::memory_order_relaxed) >= kKernelLook.ns) {
+    const bool due = now - e.kernel_seen_ns.load(std::memory_order_relaxed) >= kKernelLook.ns;
+    if (due && !e.kernel_filled.exchange(false, std::memory_order_relaxed)) {
       e.kernel_seen_ns.store(now, std::memory_order_relaxed);
       n = look_at_kernel(epoll_fd, events, std::max(1, most / 2));
+      e.kernel_filled.store(n == most, std::memory_order_relaxed);
     }
   }
   n += collect_nested(e, events + n, most - n);

@@ -26,6 +26,7 @@ std::uint32_t FdTable::new_epoll() {
   e.kernel_fds.store(0, std::memory_order_relaxed);
   e.waiters.store(0, std::memory_order_relaxed);
   e.nested.store(0, std::memory_order_relaxed);
+  e.kernel_filled.store(false, std::memory_order_relaxed);
   e.kernel_seen_ns.store(0, std::memory_order_relaxed);
   e.references.store(1, std::memory_order_release);
   return index;

@@ -50,7 +50,8 @@ Result<std::unique_ptr<Reaper>> Reaper::open(const Arguments& arguments) {
   ring::AsymmetricBarrier::enrol();
   const mem::LockGuard guard(reaper->stack_->state().header.lock);
   const base::Instant now = reaper->now();
-  if (guard.owner_died()) reaper->stack_->state().header.poisoned = 1;
+  if (guard.owner_died() && reaper->stack_->state().changing != 0)
+    reaper->stack_->state().header.poisoned = 1;
   reaper->map_links(arguments, now);
   reaper->close_all(now);
   return reaper;

@@ -74,15 +74,15 @@ struct Mailbox {
   alignas(64) std::atomic<std::uint64_t> summary;  ///< bit w: word w of `dirty` is not zero
   alignas(64) std::array<std::atomic<std::uint64_t>, kMaxLinks / 64> dirty;
 
-  /// Any side; a spurious mark is harmless.
+  /// Any side; a spurious mark is harmless. Also a full fence: who sees the bit taken sees what was
+  /// published before the mark, and what is read after it is not older. (To look first whether the
+  /// bit is set would lose a mark: the receiver may take the bit and look at the ring before the
+  /// frame leaves the sender's store buffer.)
   void mark(std::uint32_t link) {
-    const std::uint64_t bit = std::uint64_t{1} << (link % 64);
-    auto& word = dirty[link / 64];
-    if ((word.load(std::memory_order_relaxed) & bit) == 0)
-      word.fetch_or(bit, std::memory_order_acq_rel);
+    dirty[link / 64].fetch_or(std::uint64_t{1} << (link % 64), std::memory_order_seq_cst);
     const std::uint64_t top = std::uint64_t{1} << (link / 64);
-    if ((summary.load(std::memory_order_relaxed) & top) == 0) {
-      summary.fetch_or(top, std::memory_order_acq_rel);
+    if ((summary.load(std::memory_order_seq_cst) & top) == 0) {
+      summary.fetch_or(top, std::memory_order_seq_cst);
     }
   }
 };

@@ -150,5 +150,46 @@ TEST_F(SlotRingTest, TwoThreads_EveryFrameArrives) {
   producer.join();
 }
 
+/// Takes the marks of `box`, and with each what was published before it.
+void take_marks(Mailbox& box, const std::atomic<std::uint32_t>& published,
+                std::atomic<std::uint32_t>& seen) {
+  if (box.summary.load(std::memory_order_relaxed) == 0) return;
+  if (box.summary.exchange(0, std::memory_order_seq_cst) == 0) return;
+  if (box.dirty[0].exchange(0, std::memory_order_seq_cst) == 0) return;
+  seen.store(published.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+TEST(MailboxTest, MarkWhileAnEarlierOneIsTaken_WhatWasPublishedBeforeItIsSeen) {
+  constexpr std::uint32_t kCount = 20'000;
+  Mailbox box{};
+  alignas(64) std::atomic<std::uint32_t> published{0};
+  alignas(64) std::atomic<std::uint32_t> seen{0};
+  alignas(64) std::atomic<std::uint64_t> looks{0};
+  alignas(64) std::atomic<bool> stop{false};
+  std::thread receiver([&] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      take_marks(box, published, seen);
+      looks.fetch_add(1);
+    }
+  });
+  std::uint32_t lost = 0;
+  for (std::uint32_t i = 1; i <= kCount && lost == 0; ++i) {
+    box.mark(5);
+    published.store(i, std::memory_order_release);
+    box.mark(5);
+    while (seen.load() != i && lost == 0) {
+      const std::uint64_t before = looks.load();
+      if (box.summary.load() != 0) continue;
+      // All marks are taken: after one whole look more, what they stood for has been seen or never
+      // will be.
+      while (looks.load() < before + 2) std::this_thread::yield();
+      if (seen.load() != i) ++lost;
+    }
+  }
+  stop = true;
+  receiver.join();
+  EXPECT_EQ(lost, 0U);
+}
+
 }  // namespace
 }  // namespace ringway::ring

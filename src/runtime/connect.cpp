@@ -30,7 +30,7 @@ std::uint16_t Impl::lease_ports(LocalStack& local, steering::Protocol protocol,
     const std::uint16_t port = local.stack->choose_port(protocol, from, to);
     if (port != 0) return port;
   }
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   control::Client* c = client_for(local);
   if (c == nullptr) return 0;
   const auto block = c->lease_ephemeral(local.id, protocol);

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 
 #include "base/sys.h"
 #include "ring/barrier.h"
+#include "runtime/attendance.h"
 #include "runtime/impl.h"
 
 namespace ringway::runtime {
@@ -27,28 +29,34 @@ void copy_holds(stack::StackState& state, std::uint64_t from, std::uint64_t to) 
   }
 }
 
+/// Precondition: the stack's lock is held. Whoever sleeps already knows no bell: is woken.
 void make_holder_bells(LocalStack& local) {
   if (local.holder_bells[0]) return;
   for (base::UniqueFd& bell : local.holder_bells)
     bell = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  listen_for_bell(local);
+  wake_own_waiters(local);
 }
 
 }  // namespace
 
 void Impl::before_fork() {
+  // Between events the keeper is in no library that has locks of its own.
+  keeper_.pause();
   // The order of all locks of a process: clones, setup, control, sets, then arenas by number.
   clones_mutex_.lock();
   setup_mutex_.lock();
   control_mutex_.lock();
   sets_mutex_.lock();
   watched_mutex_.lock();
-  for (std::uint32_t i = 0; i < arena_count(); ++i) make_holder_bells(arena(i));
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     stack::StackState& state = local.state();
     Inside::enter();
     if (state.header.lock.lock() == mem::StackLock::Outcome::kOwnerDied)
-      local.stack->poison(clock_now());
+      local.stack->holder_died(clock_now());
+    local.stack->begin_change();
+    make_holder_bells(local);
     child_holder_[i] = stack::kMaxHolders;
     for (std::uint32_t h = 0; h < stack::kMaxHolders; ++h) {
       if (state.holders[h].used != 0) continue;
@@ -73,6 +81,7 @@ void Impl::after_fork_parent(pid_t child) {
         local.state().holders[h] = {};
       }
     }
+    local.stack->end_change();
     local.state().header.lock.unlock();
     Inside::leave();
   }
@@ -81,6 +90,7 @@ void Impl::after_fork_parent(pid_t child) {
   control_mutex_.unlock();
   setup_mutex_.unlock();
   clones_mutex_.unlock();
+  keeper_.resume();
   if (child > 0 && arena_count() != 0) {
     ensure_keeper();
     watch_process(static_cast<std::uint32_t>(child));
@@ -106,8 +116,12 @@ void Impl::watch_holders() {
   const auto self = static_cast<std::uint32_t>(getpid());
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
-    Entry entry(local);
-    for (const stack::Holder& holder : local.state().holders) {
+    const Look look(local);
+    // As long as the maker lives, it watches the others.
+    const stack::Holder& maker = local.state().holders[0];
+    const bool inherited = maker.used != 0 && maker.pid != self;
+    const std::span holders(local.state().holders.data(), inherited ? 1 : stack::kMaxHolders);
+    for (const stack::Holder& holder : holders) {
       if (holder.used != 0 && holder.pid != 0 && holder.pid != self) others.push_back(holder.pid);
     }
   }
@@ -117,20 +131,16 @@ void Impl::watch_holders() {
 void Impl::ensure_keeper() {
   if (keeper_.running()) [[likely]]
     return;
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   if (!left_ && !keeper_.running()) start_keeper();
 }
 
 void Impl::start_keeper() {
-  const int control = client_ ? client_->fd() : -1;
-  if (keeper_.running()) {
-    keeper_.watch_control(control);
-    return;
-  }
-  keeper_.start(control);
+  if (keeper_.running()) return;
+  keeper_.start();
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
-    Entry entry(local);
+    const Look look(local);
     for (std::uint16_t k = 0; k < local.state().link_high; ++k) {
       if (local.peer_life[k]) keeper_.watch_peer(local.peer_life[k].get(), i, k);
     }
@@ -152,6 +162,7 @@ void Impl::after_fork_child() {
           .store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
     }
     local.stack->bells().clear();
+    listen_for_bell(local);
     Inside::leave();
   }
   own_.store(nullptr, std::memory_order_relaxed);
@@ -201,11 +212,11 @@ void Impl::forget_process(std::uint32_t pid) {
       drop_holds(local, std::uint64_t{1} << h, entry.now());
       state.holders[h] = {};
     }
+    if (Attendance::forget(local, pid)) keeper_.expect_absence();
     for (std::uint32_t w = 0; w < stack::kMaxWaiters; ++w) {
       if (state.sockets.waiters[w].pid != pid) continue;
       state.sockets.waiters[w] = {};
       state.sockets.waiters_in_use &= ~(std::uint64_t{1} << w);
-      local.stack->wake(*local.mailbox.get());  // it may have been the one who attended
     }
   }
 }
@@ -233,6 +244,7 @@ bool Impl::owns_fd(int fd) const {
         fd == local.life_write.get() || fd == local.stack->arena().fd()) {
       return true;
     }
+    if (fd == local.bell_heard.get()) return true;
     for (const base::UniqueFd& bell : local.holder_bells) {
       if (fd == bell.get()) return true;
     }

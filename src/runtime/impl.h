@@ -50,7 +50,9 @@ class Impl {
   control::Client* client();
   /// The client, allowed to act for `local`. Precondition: control_mutex_ is held.
   control::Client* client_for(LocalStack& local);
-  std::mutex& control_mutex() { return control_mutex_; }
+  void lock_control() { control_mutex_.lock(); }
+  /// What the daemon said while a request waited for its answer is left to the keeper.
+  void unlock_control();
   /// nullptr before the process has joined. Stays valid for ever.
   const steering::Table* table() const { return table_.load(std::memory_order_acquire); }
   void leave();
@@ -171,6 +173,18 @@ class Impl {
   std::atomic<std::uint64_t> route_count_{0};
   Keeper keeper_{*this};
   bool left_ = false;
+};
+
+/// Speaking with the daemon: holds the control mutex for a scope.
+class ControlScope {
+ public:
+  explicit ControlScope(Impl& impl) : impl_(impl) { impl_.lock_control(); }
+  ~ControlScope() { impl_.unlock_control(); }
+  ControlScope(const ControlScope&) = delete;
+  ControlScope& operator=(const ControlScope&) = delete;
+
+ private:
+  Impl& impl_;
 };
 
 }  // namespace ringway::runtime

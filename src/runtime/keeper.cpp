@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 
 #include "base/sys.h"
+#include "runtime/attendance.h"
 #include "runtime/impl.h"
 
 namespace ringway::runtime {
@@ -45,8 +47,8 @@ void add(int epoll, int fd, std::uint64_t tag) {
 
 }  // namespace
 
-void Keeper::start(int control_fd) {
-  if (running_.exchange(true)) return;
+void Keeper::start() {
+  if (running()) return;
   epoll_ = high_fd(base::UniqueFd(base::sys::epoll_create1(EPOLL_CLOEXEC)));
   timer_ = high_fd(
       base::UniqueFd(base::sys::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
@@ -58,7 +60,6 @@ void Keeper::start(int control_fd) {
       base::UniqueFd(base::sys::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
   add(epoll_.get(), retry_.get(),
       pack(static_cast<std::uint8_t>(What::kRetry), 0, 0, retry_.get()));
-  watch_control(control_fd);
   // The thread must never run the program's signal handlers.
   sigset_t all;
   sigset_t before;
@@ -67,10 +68,11 @@ void Keeper::start(int control_fd) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 256 * 1024);
-  if (pthread_create(&thread_, &attributes, &Keeper::main, this) != 0) running_ = false;
+  const bool started = pthread_create(&thread_, &attributes, &Keeper::main, this) == 0;
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   arm(kTick);
+  running_.store(started, std::memory_order_release);
 }
 
 void Keeper::stop() {
@@ -84,16 +86,24 @@ void Keeper::stop() {
 void Keeper::forget() {
   running_ = false;
   armed_ = false;
+  new (&at_work_) std::mutex;
   epoll_.reset();
   timer_.reset();
   stop_.reset();
   retry_.reset();
   control_fd_ = -1;
+  control_session_ = 0;
 }
 
 void Keeper::arm(base::Duration after) {
-  armed_.store(true, std::memory_order_relaxed);
+  armed_.store(true);
   set_timer(after);
+}
+
+void Keeper::look_in_later(base::Duration after) {
+  set_timer(after);
+  // Who armed it meanwhile may have set the timer before: its wish is the earlier one.
+  if (armed_.load()) set_timer(kTick);
 }
 
 void Keeper::set_timer(base::Duration after) {
@@ -107,9 +117,17 @@ void Keeper::retry_control() {
   base::sys::timerfd_settime(retry_.get(), 0, &when, nullptr);
 }
 
-void Keeper::watch_control(int fd) {
-  if (control_fd_ >= 0) base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_fd_, nullptr);
+void Keeper::attend_control() {
+  const itimerspec when{{0, 0}, {0, 1}};
+  base::sys::timerfd_settime(retry_.get(), 0, &when, nullptr);
+}
+
+void Keeper::watch_control(int fd, std::uint32_t session) {
+  if (control_fd_ >= 0 && session == control_session_) {
+    base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_fd_, nullptr);
+  }
   control_fd_ = fd;
+  control_session_ = session;
   if (fd >= 0) add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kControl), 0, 0, fd));
 }
 
@@ -137,6 +155,7 @@ void Keeper::run() {
     epoll_event events[16];
     const int n = base::sys::epoll_wait(epoll_.get(), events, 16, -1);
     if (n < 0 && errno != EINTR) return;
+    const std::lock_guard at_work(at_work_);
     for (int i = 0; i < n; ++i) {
       if (!handle(events[i].data.u64)) return;
     }
@@ -171,7 +190,6 @@ bool Keeper::handle(std::uint64_t packed) {
       break;
     case What::kDoorbell:
       unwatch(fd);
-      static_cast<void>(base::sys::read(fd, &count, sizeof count));
       rung_in_absence(impl_.arena(tag.arena));
       break;
   }
@@ -179,8 +197,9 @@ bool Keeper::handle(std::uint64_t packed) {
 }
 
 void Keeper::rung_in_absence(LocalStack& local) {
+  if (local.stack->has_unmapped_links()) impl_.map_missing_links(local);
   Entry entry(local);
-  local.stack->wake(*local.mailbox.get());
+  Attendance::of_keeper().end(local, true);
   entry.turn();
   quiet_ticks_ = 0;
   interval_ = kTick;
@@ -201,9 +220,8 @@ void Keeper::tick() {
       again = true;
       continue;
     }
-    if (seen.unmapped) impl_.map_missing_links(local);
-    if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0) {
-      // Asleep. A timer that was set after the sleeper went to sleep is the keeper's.
+    if (seen.asleep) {
+      // A timer that was set after the sleeper went to sleep is the keeper's.
       if (seen.deadline < seen.sleeper_until) {
         if (seen.deadline <= now) {
           attend(local);
@@ -213,19 +231,19 @@ void Keeper::tick() {
       }
       continue;
     }
-    if (now - seen.last_turn < kTick) {
+    if (now - seen.last_turn < (local.own ? kTick : kInheritedTick)) {
       again = true;
       continue;
     }
     attended = false;
     if (attend(local)) quiet_ticks_ = 0;
-    if (++quiet_ticks_ < kQuietTicks || !sleep_in_its_place(local)) again = true;
+    if (++quiet_ticks_ < kQuietTicks || !sleep_in_its_place(local, earliest)) again = true;
   }
   if (again) {
     interval_ = attended ? std::min(interval_ * 2, kLongestTick) : kTick;
     arm(interval_);
   } else if (!earliest.is_never()) {
-    set_timer(earliest - now);
+    look_in_later(std::max(earliest - now, kTick));
   } else {
     interval_ = kTick;
     quiet_ticks_ = 0;
@@ -240,36 +258,33 @@ bool Keeper::glance(LocalStack& local, Glance& out) {
     Inside::leave();
     return false;
   }
-  if (outcome == mem::StackLock::Outcome::kOwnerDied) local.stack->poison(clock_now());
+  if (outcome == mem::StackLock::Outcome::kOwnerDied) local.stack->holder_died(clock_now());
   out.deadline = local.stack->next_deadline();
   out.sleeper_until = {state.sleep_until_ns};
   out.last_turn = {static_cast<std::int64_t>(state.last_turn_ns)};
-  out.unmapped = local.stack->has_unmapped_links();
+  out.asleep = local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0;
   state.header.lock.unlock();
   Inside::leave();
   return true;
 }
 
 bool Keeper::attend(LocalStack& local) {
+  if (local.stack->has_unmapped_links()) impl_.map_missing_links(local);
   Entry entry(local);
   return entry.turn();
 }
 
-bool Keeper::sleep_in_its_place(LocalStack& local) {
+bool Keeper::sleep_in_its_place(LocalStack& local, base::Instant& earliest) {
   Entry entry(local);
   if (entry.turn() || entry.tcp().blocked()) return false;
   const base::Instant deadline = local.stack->next_deadline();
   if (deadline < entry.now() + base::Duration::milliseconds(4)) return false;
-  if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0) return true;
-  if (!local.stack->prepare_sleep(*local.mailbox.get())) return false;
+  const Attendance mine = Attendance::of_keeper();
+  if (!mine.wanted(local)) return true;
+  if (!mine.begin(local)) return false;
   // Timers stay the keeper's own: they are before "for ever".
   local.state().sleep_until_ns = INT64_MAX;
-  if (!deadline.is_never()) {
-    const itimerspec when{
-        {0, 0},
-        {(deadline - entry.now()).ns / 1'000'000'000, (deadline - entry.now()).ns % 1'000'000'000}};
-    base::sys::timerfd_settime(timer_.get(), 0, &when, nullptr);
-  }
+  earliest = std::min(earliest, deadline);
   add(epoll_.get(), local.doorbell.get(),
       pack(static_cast<std::uint8_t>(What::kDoorbell), local.number, 0, local.doorbell.get()));
   return true;

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 
 #include "base/time.h"
 #include "base/unique_fd.h"
@@ -26,8 +27,8 @@ class Keeper {
   explicit Keeper(Impl& impl) : impl_(impl) {}
   ~Keeper() { stop(); }
 
-  /// Starts the thread if it does not run. `control_fd` may be -1.
-  void start(int control_fd);
+  /// Starts the thread if it does not run.
+  void start();
   void stop();
   /// A program thread has left its sleep: look in after a tick. Cheap when a look is due already.
   void expect_absence() {
@@ -36,13 +37,20 @@ class Keeper {
   }
   /// The daemon cannot be reached: the keeper asks Impl::control_events() again in a while.
   void retry_control();
-  /// A new control connection replaces the old one.
-  void watch_control(int fd);
+  /// Events of the daemon were read on the way by somebody else: Impl::control_events() at once.
+  void attend_control();
+  /// A control connection replaces the one before; -1: there is none. `session` tells them apart,
+  /// since a closed one's number may be another file's already.
+  void watch_control(int fd, std::uint32_t session);
+  std::uint32_t control_session() const { return control_session_; }
   /// Watches the life pipe of a peer; `fd` must stay open until unwatch().
   void watch_peer(int fd, std::uint32_t arena, std::uint16_t link);
   /// Watches another process that holds an arena of this one; takes the pidfd over.
   void watch_holder(base::UniqueFd pidfd, std::uint32_t pid);
   bool running() const { return running_.load(std::memory_order_acquire); }
+  /// Around fork: the thread holds no lock and allocates nothing between the two calls.
+  void pause() { at_work_.lock(); }
+  void resume() { at_work_.unlock(); }
   void unwatch(int fd);
   /// In the child after fork: the thread is not here; its fds are given up.
   void forget();
@@ -51,6 +59,8 @@ class Keeper {
   }
 
   static constexpr base::Duration kTick = base::Duration::milliseconds(1);
+  /// What others made is theirs to attend to as long as they do.
+  static constexpr base::Duration kInheritedTick = base::Duration::milliseconds(4);
 
  private:
   enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell, kRetry };
@@ -64,6 +74,7 @@ class Keeper {
   /// Looks in after about a tick.
   void arm(base::Duration after);
   /// Looks in at a timer that may be far off: what expect_absence() asks for comes first.
+  void look_in_later(base::Duration after);
   void set_timer(base::Duration after);
   /// Nobody attends to `local`: runs a turn; true if it did anything.
   bool attend(LocalStack& local);
@@ -72,11 +83,12 @@ class Keeper {
     base::Instant deadline;
     base::Instant sleeper_until;  ///< deadline that the sleeping attendant knows
     base::Instant last_turn;
-    bool unmapped = false;  ///< another holder has made links
+    bool asleep = false;
   };
   /// False if somebody is inside.
   bool glance(LocalStack& local, Glance& out);
-  bool sleep_in_its_place(LocalStack& local);
+  /// True if somebody sleeps on the doorbell afterwards; `earliest` then counts its timers in.
+  bool sleep_in_its_place(LocalStack& local, base::Instant& earliest);
 
   Impl& impl_;
   base::UniqueFd epoll_;
@@ -84,12 +96,13 @@ class Keeper {
   base::UniqueFd stop_;
   base::UniqueFd retry_;
   int control_fd_ = -1;
+  std::uint32_t control_session_ = 0;
   pthread_t thread_{};
+  std::mutex at_work_;
   std::atomic<bool> running_{false};
   std::atomic<bool> armed_{false};
   base::Duration interval_ = kTick;
   std::uint32_t quiet_ticks_ = 0;
-  std::uint64_t last_seen_turn_ = 0;
 };
 
 }  // namespace ringway::runtime

@@ -27,7 +27,7 @@ std::uint16_t Impl::link_to(LocalStack& local, steering::StackId peer) {
     const std::uint16_t known = local.stack->link_to(peer);
     if (known != stack::Stack::kNoLink) return known;
   }
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   {
     Entry entry(local);  // another thread may have been faster
     const std::uint16_t known = local.stack->link_to(peer);
@@ -73,22 +73,32 @@ base::Result<std::uint16_t> Impl::take_link(LocalStack& local, control::Link lin
   // sleeps: after the barrier it either sees our mark bit or its frame is in view.
   ring::AsymmetricBarrier::heavy();
   entry.turn();
+  if (local.stack->has_input()) entry.wake_attendant();
   return index;
 }
 
+void Impl::unlock_control() {
+  if (client_ && keeper_.running()) {
+    // A request that met a daemon's end has gone to its successor.
+    if (keeper_.control_session() != client_->session()) {
+      control_lost_ = false;
+      keeper_.watch_control(client_->fd(), client_->session());
+    }
+    if (client_->has_events()) keeper_.attend_control();
+  }
+  control_mutex_.unlock();
+}
+
 void Impl::control_events() {
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   if (!client_) return;
   pollfd p{client_->fd(), POLLIN, 0};
   if (control_lost_ || (base::sys::poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0)) {
     // The daemon is gone; connections go on without it, and one of us starts its successor.
-    keeper_.watch_control(-1);
+    keeper_.watch_control(-1, client_->session());
     control_lost_ = !client_->reconnect();
-    if (control_lost_) {
-      keeper_.retry_control();
-    } else {
-      keeper_.watch_control(client_->fd());
-    }
+    if (control_lost_) keeper_.retry_control();
+    keeper_.watch_control(control_lost_ ? -1 : client_->fd(), client_->session());
   }
   while (auto event = client_->next_event()) {
     if (auto* offer = std::get_if<control::LinkOffer>(&*event)) {
@@ -141,7 +151,7 @@ void Impl::map_missing_links(LocalStack& local) {
     for (const std::uint16_t index : missing) numbers.push_back(local.state().links[index].number);
   }
   if (missing.empty()) return;
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   control::Client* c = client_for(local);
   if (c == nullptr) return;
   for (std::size_t i = 0; i < missing.size(); ++i) {
@@ -153,8 +163,9 @@ void Impl::map_missing_links(LocalStack& local) {
     const stack::LinkState& state = local.state().links[missing[i]];
     // Meanwhile another holder may have made a new link of the slot.
     const bool same = state.status == stack::LinkState::kUp && state.number == numbers[i];
-    if (same && !local.stack->mapped(missing[i]))
-      local.stack->map_link(missing[i], std::move(*parts));
+    if (!same || local.stack->mapped(missing[i])) continue;
+    local.stack->map_link(missing[i], std::move(*parts));
+    entry.wake_attendant();  // another holder may have left something there
   }
 }
 

@@ -66,7 +66,7 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
   }
   std::uint16_t port = 0;
   {
-    const std::lock_guard guard(control_mutex_);
+    const ControlScope control(*this);
     control::Client* c = client_for(local);
     if (c == nullptr) return -ENETDOWN;
     const auto leased = c->lease_listen(local.id, key, flags);
@@ -119,7 +119,7 @@ const Clone* Impl::clone_of(SocketId s) {
 }
 
 bool Impl::lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key) {
-  const std::lock_guard control(control_mutex_);
+  const ControlScope control(*this);
   control::Client* c = client_for(from);
   if (c == nullptr || !c->clone_listen(local.id, from.id, key)) return false;
   static_cast<void>(c->listen_active(local.id, key, true));
@@ -177,7 +177,7 @@ void Impl::announce_active(LocalStack& local, SocketId s) {
     socket->listening_active = 1;
     key = key_of(*socket);
   }
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   control::Client* c = client_for(local);
   if (c != nullptr) static_cast<void>(c->listen_active(local.id, key, true));
 }
@@ -242,7 +242,7 @@ bool Impl::release_in(LocalStack& local, SocketId s) {
     leased = leased && !leased_by_another(local, key);
   }
   if (leased) {
-    const std::lock_guard guard(control_mutex_);
+    const ControlScope control(*this);
     control::Client* c = client_for(local);
     if (c != nullptr) static_cast<void>(c->release_listen(local.id, key));
   }

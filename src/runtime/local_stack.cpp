@@ -1,11 +1,13 @@
 #include "runtime/local_stack.h"
 
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <array>
 #include <bit>
 
 #include "base/sys.h"
+#include "runtime/impl.h"
 
 namespace ringway::runtime {
 
@@ -20,65 +22,64 @@ void Inside::run_deferred() {
   if (auto* run = hook.load(std::memory_order_acquire)) run();
 }
 
-void Entry::leave_and_wake() {
-  stack::Stack& stack = *local_.stack;
-  std::array<int, 16> bells;
-  std::size_t count = 0;
-  for (const int fd : stack.bells()) {
-    // More than fit are rung inside; they are rare, and a bell costs no more there.
-    if (count < bells.size()) {
-      bells[count++] = fd;
-    } else {
-      const std::uint64_t one = 1;
-      base::sys::write(fd, &one, sizeof one);
-    }
-  }
-  stack.bells().clear();
-  const stack::Looker looker;  // keeps the bells open
-  local_.state().header.lock.unlock();
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint64_t one = 1;
-    base::sys::write(bells[i], &one, sizeof one);
-  }
-  if (wake_ != 0) wake_waiters(local_, wake_);
-  Inside::leave();
-}
-
 namespace {
 
-void ring_holder(LocalStack& local, std::uint32_t pid) {
+void ring(int bell) {
   const std::uint64_t one = 1;
-  int bell = local.doorbell.get();
+  base::sys::write(bell, &one, sizeof one);
+}
+
+/// What wakes a sleeping thread: its own event fd, or the bell of its process.
+int bell_of(const LocalStack& local, const stack::Waiter& waiter) {
+  if (waiter.pid == static_cast<std::uint32_t>(getpid())) return waiter.event_fd;
   for (std::uint32_t h = 0; h < stack::kMaxHolders; ++h) {
     const stack::Holder& holder = local.state().holders[h];
-    if (holder.used != 0 && holder.pid == pid && local.holder_bell(h) >= 0)
-      bell = local.holder_bell(h);
+    if (holder.used != 0 && holder.pid == waiter.pid && local.holder_bell(h) >= 0)
+      return local.holder_bell(h);
   }
-  base::sys::write(bell, &one, sizeof one);
+  return local.doorbell.get();
 }
 
 }  // namespace
 
+void Entry::leave_and_wake() {
+  std::array<int, 32> bells;
+  std::size_t count = 0;
+  // More than fit are rung inside; they are rare, and a bell costs no more there.
+  const auto due = [&](int fd) { count < bells.size() ? void(bells[count++] = fd) : ring(fd); };
+  stack::Stack& stack = *local_.stack;
+  for (const int fd : stack.bells()) due(fd);
+  stack.bells().clear();
+  for (; wake_ != 0; wake_ &= wake_ - 1) {
+    const auto place = static_cast<std::size_t>(std::countr_zero(wake_));
+    const stack::Waiter& waiter = local_.state().sockets.waiters[place];
+    if (waiter.pid != 0) due(bell_of(local_, waiter));
+  }
+  const stack::Looker looker;  // keeps the bells open
+  stack.end_change();
+  local_.state().header.lock.unlock();
+  for (std::size_t i = 0; i < count; ++i) ring(bells[i]);
+  Inside::leave();
+}
+
 void wake_own_waiters(LocalStack& local) {
   const auto self = static_cast<std::uint32_t>(getpid());
-  const std::uint64_t one = 1;
   for (const stack::Waiter& waiter : local.state().sockets.waiters) {
-    if (waiter.pid == self) base::sys::write(waiter.event_fd, &one, sizeof one);
+    if (waiter.pid == self) ring(waiter.event_fd);
   }
 }
 
-void wake_waiters(LocalStack& local, std::uint64_t mask) {
-  const auto self = static_cast<std::uint32_t>(getpid());
-  const std::uint64_t one = 1;
-  for (; mask != 0; mask &= mask - 1) {
-    const stack::Waiter waiter =
-        local.state().sockets.waiters[static_cast<std::size_t>(std::countr_zero(mask))];
-    if (waiter.pid == self) {
-      base::sys::write(waiter.event_fd, &one, sizeof one);
-    } else if (waiter.pid != 0) {
-      ring_holder(local, waiter.pid);
-    }
-  }
+void listen_for_bell(LocalStack& local) {
+  local.bell_heard.reset();
+  const int bell = local.holder_bell(local.holder);
+  if (bell < 0) return;
+  local.bell_heard = base::UniqueFd(base::sys::epoll_create1(EPOLL_CLOEXEC));
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  base::sys::epoll_ctl(local.bell_heard.get(), EPOLL_CTL_ADD, bell, &event);
+  // What was rung for others before is no news.
+  base::sys::epoll_wait(local.bell_heard.get(), &event, 1, 0);
+  local.bell_heard = high_fd(std::move(local.bell_heard));
 }
 
 }  // namespace ringway::runtime

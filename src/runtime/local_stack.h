@@ -33,6 +33,9 @@ struct LocalStack {
   static constexpr std::uint32_t kHolderBells = 32;
   std::array<base::UniqueFd, kHolderBells> holder_bells;
   int holder_bell(std::uint32_t of) const { return holder_bells[of % kHolderBells].get(); }
+  /// Readable when this process's bell was rung. An epoll fd of its own, edge-triggered: the bell is
+  /// never drained, so that processes which share one all hear it. -1 before the first fork.
+  base::UniqueFd bell_heard;
   bool own = false;
   bool joined = false;  ///< the daemon lets this process act for the stack
 
@@ -73,7 +76,8 @@ class Entry {
     // Other processes may hold the stack too: time never goes back within an arena.
     now_.ns = std::max(now.ns, static_cast<std::int64_t>(state.last_turn_ns));
     if (outcome == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
-      local_.stack->poison(now_);
+      local_.stack->holder_died(now_);
+    local_.stack->begin_change();
     local_.stack->follow_links();
   }
   ~Entry() {
@@ -85,6 +89,7 @@ class Entry {
       leave_and_wake();
       return;
     }
+    stack.end_change();
     local_.state().header.lock.unlock();
     Inside::leave();
   }
@@ -97,6 +102,13 @@ class Entry {
     const bool worked = local_.stack->turn(now_);
     wake_ |= local_.sockets->drain_events();
     return worked;
+  }
+  /// There is something to receive of which no sender tells: rings the stack's own doorbell on
+  /// leaving if somebody sleeps on it.
+  void wake_attendant() {
+    auto& sleeping = local_.mailbox.get()->sleeping;
+    if (sleeping.exchange(0, std::memory_order_acq_rel) != 0)
+      local_.stack->bells().push_back(local_.doorbell.get());
   }
   socket::Sockets& sockets() { return *local_.sockets; }
   tcp::Tcp& tcp() { return local_.stack->tcp(); }
@@ -113,9 +125,28 @@ class Entry {
   std::uint64_t wake_ = 0;
 };
 
-/// Wakes the threads of `mask` (bits of stack::Waiter).
-void wake_waiters(LocalStack& local, std::uint64_t mask);
-/// This process's bell was rung by another: which of its threads is meant is not told.
+/// Looks at a stack within its lock and changes nothing: to be killed here does no harm.
+class Look {
+ public:
+  explicit Look(LocalStack& local) : local_(local) {
+    Inside::enter();
+    if (local_.state().header.lock.lock() == mem::StackLock::Outcome::kOwnerDied) [[unlikely]]
+      local_.stack->holder_died(clock_now());
+  }
+  ~Look() {
+    local_.state().header.lock.unlock();
+    Inside::leave();
+  }
+  Look(const Look&) = delete;
+  Look& operator=(const Look&) = delete;
+
+ private:
+  LocalStack& local_;
+};
+
+/// Before the first fork, and in the child.
+void listen_for_bell(LocalStack& local);
+/// Another process means a thread of this one, which one is not told. Needs the stack's lock.
 void wake_own_waiters(LocalStack& local);
 
 }  // namespace ringway::runtime

@@ -78,7 +78,7 @@ base::Result<LocalStack*> Impl::own() {
 }
 
 base::Result<LocalStack*> Impl::make_own() {
-  const std::lock_guard guard(control_mutex_);
+  const ControlScope control(*this);
   const std::uint32_t number = arena_count_.load(std::memory_order_relaxed);
   if (number == kMaxArenas) {
     return base::fail(base::ErrorCode::kExhausted,
@@ -170,7 +170,7 @@ void Impl::leave() {
     // What is still to be sent is handed over: without a word of ours, the end of the last holder
     // makes ringwayd start a reaper.
     if (last && !owes) {
-      const std::lock_guard guard(control_mutex_);
+      const ControlScope control(*this);
       if (client_) static_cast<void>(client_->close_stack(local.id));
     }
   }

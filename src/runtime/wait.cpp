@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "base/sys.h"
+#include "runtime/attendance.h"
 #include "runtime/impl.h"
 
 namespace ringway::runtime {
@@ -138,6 +139,8 @@ class Wait {
     std::uint32_t arena = 0;
     std::uint32_t waiter = 0;
     bool attends = false;
+    bool rung = false;   ///< the doorbell, while it attends
+    bool heard = false;  ///< the bell of this process
   };
 
   /// 0: look again; -EINTR.
@@ -159,7 +162,8 @@ class Wait {
     if (go) result = sleep_in_kernel(event, wake_at);
     Inside::bell = -1;
     for (std::uint32_t i = 0; i < place_count_; ++i) rise(places_[i]);
-    if (go) impl_.keeper().expect_absence();
+    // Also if it did not sleep after all: meanwhile the keeper may have seen that somebody does.
+    if (go || place_count_ != 0) impl_.keeper().expect_absence();
     return result;
   }
 
@@ -185,8 +189,9 @@ class Wait {
     }
     const std::uint64_t bit = std::uint64_t{1} << waiter;
     bool attends = false;
-    if (local.mailbox.get()->sleeping.load(std::memory_order_relaxed) == 0) {
-      attends = local.stack->prepare_sleep(*local.mailbox.get());
+    const Attendance mine = Attendance::of_waiter(waiter);
+    if (mine.wanted(local)) {
+      attends = mine.begin(local);
       // A ring with some room, but less than a connection needs, will not ring a bell for more.
       const bool short_of_room =
           entry.tcp().blocked() && busy_looks_ >= kBusyLooks && !local.stack->has_input();
@@ -196,10 +201,10 @@ class Wait {
     tables.waiters_in_use |= bit;
     tables.waiters[waiter] = {static_cast<std::uint32_t>(getpid()), event};
     subject_.mark(entry, number, bit, true);
-    places_[place_count_++] = {number, waiter, attends};
+    places_[place_count_++] = {.arena = number, .waiter = waiter, .attends = attends};
     if (attends) wake_at = std::min(wake_at, local.stack->next_deadline());
     if (entry.tcp().blocked()) wake_at = std::min(wake_at, entry.now() + Keeper::kTick);
-    // Another process may attend, and die without a word: see that somebody does.
+    // Another process may attend, and stop or die without a word: see that somebody does.
     if (!attends && !local.own)
       wake_at = std::min(wake_at, entry.now() + base::Duration::seconds(1));
     return true;
@@ -209,14 +214,10 @@ class Wait {
     static thread_local std::vector<pollfd> fds;
     fds.clear();
     fds.push_back({event, POLLIN, 0});
-    for (std::uint32_t i = 0; i < place_count_; ++i) {
-      if (places_[i].attends)
-        fds.push_back({impl_.arena(places_[i].arena).doorbell.get(), POLLIN, 0});
-    }
-    const std::size_t bells = fds.size();
-    for (std::uint32_t i = 0; i < place_count_; ++i) {
+    for (std::uint32_t i = 0; i < place_count_; ++i) {  // -1: poll ignores it
       const LocalStack& local = impl_.arena(places_[i].arena);
-      fds.push_back({local.holder_bell(local.holder), POLLIN, 0});  // -1: poll ignores it
+      fds.push_back({places_[i].attends ? local.doorbell.get() : -1, POLLIN, 0});
+      fds.push_back({local.bell_heard.get(), POLLIN, 0});
     }
     const std::size_t own = fds.size();
     fds.insert(fds.end(), kernel_.begin(), kernel_.end());
@@ -225,10 +226,12 @@ class Wait {
     const int n =
         base::sys::ppoll(fds.data(), fds.size(), timeout != nullptr ? &room : nullptr, mask_);
     if (n < 0) return errno == EINTR ? -EINTR : -errno;
-    for (std::size_t i = 0; i < own; ++i) {
-      if (fds[i].revents == 0) continue;
-      drain(fds[i].fd);
-      if (i >= bells) wake_own_waiters(impl_.arena(places_[i - bells].arena));
+    if (fds[0].revents != 0) drain(event);
+    for (std::size_t i = 1; i < own; i += 2) {
+      Place& place = places_[(i - 1) / 2];
+      place.rung = fds[i].revents != 0;
+      epoll_event bell{};
+      place.heard = fds[i + 1].revents != 0 && base::sys::epoll_wait(fds[i + 1].fd, &bell, 1, 0) > 0;
     }
     for (std::size_t i = 0; i < kernel_.size(); ++i) kernel_[i].revents = fds[own + i].revents;
     return 0;
@@ -242,7 +245,8 @@ class Wait {
     subject_.mark(entry, place.arena, bit, false);
     tables.waiters_in_use &= ~bit;
     tables.waiters[place.waiter] = {};
-    if (place.attends) local.stack->wake(*local.mailbox.get());
+    if (place.attends) Attendance::of_waiter(place.waiter).end(local, place.rung);
+    if (place.heard) wake_own_waiters(local);
   }
 
   Impl& impl_;

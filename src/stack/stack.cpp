@@ -143,15 +143,19 @@ std::uint32_t Stack::poll_link(std::uint16_t index, std::uint32_t budget, base::
 
 std::uint32_t Stack::poll_marked(base::Instant now) {
   std::uint32_t received = 0;
-  const std::uint64_t summary = mailbox_->summary.exchange(0, std::memory_order_acq_rel);
+  const std::uint64_t summary = mailbox_->summary.exchange(0, std::memory_order_seq_cst);
   for (std::uint64_t words = summary; words != 0; words &= words - 1) {
     const auto w = static_cast<std::uint32_t>(std::countr_zero(words));
     if (w >= mailbox_->dirty.size()) continue;
-    std::uint64_t bits = mailbox_->dirty[w].exchange(0, std::memory_order_acq_rel);
+    std::uint64_t bits = mailbox_->dirty[w].exchange(0, std::memory_order_seq_cst);
     for (; bits != 0; bits &= bits - 1) {
       const auto index =
           static_cast<std::uint16_t>(w * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
-      if (links_[index] == nullptr) continue;
+      if (links_[index] == nullptr) {
+        // Another holder's link, perhaps, that is yet to be mapped here: the mark is its as well.
+        if (has_unmapped_links()) mailbox_->mark(index);
+        continue;
+      }
       const std::uint32_t n = poll_link(index, kLinkBurst, now);
       received += n;
       if (n != 0) heat(index);
@@ -172,6 +176,9 @@ std::uint32_t Stack::poll_marked(base::Instant now) {
 }
 
 void Stack::heat(std::uint16_t index) {
+  // Somebody sleeps on the doorbell, and the keeper or another thread runs this turn: senders of a
+  // hot link would not ring.
+  if (mailbox_->sleeping.load(std::memory_order_relaxed) != 0) return;
   for (std::uint32_t i = 0; i < state_->hot_count; ++i) {
     if (state_->hot[i] == index) return;
   }
@@ -198,7 +205,9 @@ void Stack::cool(std::uint32_t at) {
   std::atomic_ref(state_->hot[at]).store(state_->hot[last], std::memory_order_relaxed);
   state_->hot_used[at] = state_->hot_used[last];
   std::atomic_ref(state_->hot_count).store(last, std::memory_order_release);
-  // The sender may have looked at `hot` just before: look once more before relying on marks.
+  // The sender may have looked at `hot` just before: what it published then is in view after the
+  // barrier. Look once more before relying on marks.
+  ring::AsymmetricBarrier::heavy();
   if (mailbox_ != nullptr) mailbox_->mark(index);
 }
 

@@ -140,6 +140,20 @@ class Stack {
 
   /// A holder died inside: every connection is reset, nothing is repaired by guess.
   void poison(base::Instant now);
+  /// The lock came from a holder that died with it. One that was only looking did no harm.
+  void holder_died(base::Instant now) {
+    if (state_->changing != 0) poison(now);
+    end_change();
+  }
+  /// Around everything that changes the state, within the lock.
+  void begin_change() {
+    std::atomic_ref(state_->changing).store(1, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+  void end_change() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    std::atomic_ref(state_->changing).store(0, std::memory_order_relaxed);
+  }
 
  private:
   explicit Stack(mem::Arena arena);

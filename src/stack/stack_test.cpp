@@ -213,6 +213,23 @@ TEST_F(StackTest, Sleeping_SenderMarksAndRings) {
   EXPECT_EQ(pair_.a.stack->bells().size(), 1U);
 }
 
+TEST_F(StackTest, Asleep_TurnOfAnotherThread_LeavesTheLinkToItsBell) {
+  connect();
+  ring::Mailbox& mailbox = *pair_.b.mailbox.get();
+  ASSERT_TRUE(pair_.b.stack->prepare_sleep(mailbox));
+  const auto from = pair_.a.stack->tcp().find({kLocal, 50'000}, {kLocal, 80});
+  send(*pair_.a.stack, from, pattern(10));
+  // A sender between its mark and its look at who sleeps.
+  mailbox.sleeping.store(1);
+  EXPECT_TRUE(pair_.b.stack->turn(pair_.now));
+  EXPECT_EQ(pair_.shared.direction(0).hot.load(), 0U);
+  // Awake again, it is worth polling.
+  pair_.b.stack->wake(mailbox);
+  send(*pair_.a.stack, from, pattern(10));
+  EXPECT_TRUE(pair_.b.stack->turn(pair_.now));
+  EXPECT_EQ(pair_.shared.direction(0).hot.load(), 1U);
+}
+
 TEST_F(StackTest, InputBeforeSleep_IsNoticed) {
   connect();
   const auto from = pair_.a.stack->tcp().find({kLocal, 50'000}, {kLocal, 80});

@@ -97,6 +97,8 @@ struct StackState {
   std::uint32_t event_epoch;                      ///< changes with every event of a socket
   std::uint32_t busy;                             ///< 1: something waits for room in a port
   std::int64_t sleep_until_ns;                    ///< deadline that the sleeping attendant knows
+  std::uint32_t changing;                         ///< 1: the lock's holder may be changing things
+  std::uint64_t attendant;                        ///< who sleeps for all; runtime::Attendance
   std::uint64_t last_turn_ns;                     ///< time of the last turn
   std::uint64_t link_turns;                       ///< for the ages of hot links
   std::array<std::uint64_t, kHotLinks> hot_used;  ///< link_turns when something last came

@@ -74,6 +74,7 @@ Result<void> Client::open_session() {
     auto socket = connect_daemon({options_.directory, options_.daemon_path, options_.spawn, false});
     if (!socket) return tl::unexpected(std::move(socket).error());
     socket_ = move_high(std::move(*socket));
+    ++session_;
     auto reply = exchange<proto::HelloReply>(hello, {});
     if (reply) {
       const auto welcome = reply->as<proto::HelloReply>();

@@ -90,6 +90,11 @@ class Client {
   /// Readable when next_event() may have something; hangs up when the daemon went away: then
   /// reconnect().
   int fd() const { return socket_.get(); }
+  /// True if next_event() has something that fd() no longer shows: it came while a request waited
+  /// for its answer.
+  bool has_events() const { return !events_.empty(); }
+  /// Changes with every connection to a daemon: fd() then is another file, whatever its number.
+  std::uint32_t session() const { return session_; }
   const Membership& membership() const { return membership_; }
   /// The steering table, read-only, for steering::Table::attach(). Owned by the client.
   int table_fd() const { return table_.get(); }
@@ -163,6 +168,7 @@ class Client {
   base::UniqueFd table_;
   Membership membership_;
   std::uint32_t next_tag_ = 1;
+  std::uint32_t session_ = 0;
   std::deque<Event> events_;
   std::map<std::uint32_t, Held> stacks_;  // by StackId::raw
   std::map<LinkKey, HeldLink> links_;
