@@ -6,10 +6,10 @@ set -euo pipefail
 build=(g++ cmake ninja-build pkg-config ccache git)
 libraries=(libexpected-dev libfmt-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libpcap-dev
   libseccomp-dev libcap-ng-dev librapidcheck-dev libtomlplusplus-dev libgtest-dev libgmock-dev
-  libbenchmark-dev)
+  libbenchmark-dev libdpdk-dev)
 checks=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev)
 programs=(redis-server redis-tools nginx-light wrk memcached libmemcached-tools iperf3 socat
-  apache2-utils curl iproute2 iputils-ping tcpdump python3 procps util-linux)
+  apache2-utils curl iproute2 iputils-ping tcpdump python3 procps util-linux dpdk-dev)
 
 die() {
   echo "setup.sh: $*" >&2

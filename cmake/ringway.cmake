@@ -142,6 +142,24 @@ function(ringway_preload name)
   install(TARGETS ${name} LIBRARY DESTINATION lib/ringway)
 endfunction()
 
+# ringway_module(NAME SOURCES... DEPENDS... VERSION_SCRIPT file): lib/ringway/modules/libNAME.so, loaded by Ringway's own
+# programs when they need it. It may depend on libraries that nothing else of Ringway does.
+function(ringway_module name)
+  cmake_parse_arguments(ARG "" "VERSION_SCRIPT" "SOURCES;DEPENDS" ${ARGN})
+  add_library(${name} MODULE ${ARG_SOURCES})
+  ringway_targets(depends ${ARG_DEPENDS})
+  target_link_libraries(${name} PRIVATE ringway_flags ${depends})
+  set(script ${CMAKE_CURRENT_SOURCE_DIR}/${ARG_VERSION_SCRIPT})
+  target_link_options(${name} PRIVATE -Wl,-z,now -Wl,-z,nodelete -Wl,--as-needed
+    -Wl,--exclude-libs,ALL -Wl,--version-script=${script})
+  set_property(TARGET ${name} APPEND PROPERTY LINK_DEPENDS ${script})
+  # Macros of other people's headers become our code.
+  target_compile_options(${name} PRIVATE -Wno-old-style-cast -Wno-conversion -Wno-pedantic -Wno-shadow)
+  set_target_properties(${name} PROPERTIES SKIP_BUILD_RPATH ON
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/ringway/modules)
+  install(TARGETS ${name} LIBRARY DESTINATION lib/ringway/modules)
+endfunction()
+
 # ringway_targets(OUT names...): a name of a folder becomes its target, any other stays.
 function(ringway_targets out)
   set(found "")

@@ -6,7 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "driver/dpdk/dpdk_options.h"
 #include "driver/loop/loop.h"
+#include "driver/memif/memif_options.h"
+#include "driver/open.h"
+#include "driver/packet/packet_device.h"
 #include "driver/pcap/replay.h"
 #include "driver/tap/tap_device.h"
 #include "fuzz/require.h"
@@ -47,5 +51,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   one_line(tap);
   if (tap) require(!tap->name.empty() && tap->name.size() < 16);
   one_line(driver::ReplayOptions::parse(*spec));
+  const auto packet = driver::PacketOptions::parse(*spec);
+  one_line(packet);
+  if (packet) require(packet->fd >= 0 || (!packet->name.empty() && packet->name.size() < 16));
+  const auto memif = driver::MemifOptions::parse(*spec);
+  one_line(memif);
+  if (memif) require(memif->path.size() < 108 && (memif->ring & (memif->ring - 1)) == 0);
+  one_line(driver::DpdkOptions::parse(*spec));
+  one_line(driver::queue_count(text));
   return 0;
 }

@@ -76,6 +76,9 @@ inline int accept4(int fd, sockaddr* address, socklen_t* length, int flags) {
 inline int connect(int fd, const sockaddr* address, socklen_t length) {
   return detail::call_int(SYS_connect, fd, address, length);
 }
+inline int getsockname(int fd, sockaddr* address, socklen_t* length) {
+  return detail::call_int(SYS_getsockname, fd, address, length);
+}
 inline int getsockopt(int fd, int level, int name, void* value, socklen_t* length) {
   return detail::call_int(SYS_getsockopt, fd, level, name, value, length);
 }
@@ -101,6 +104,13 @@ inline ssize_t readv(int fd, const iovec* parts, int n) {
 }
 inline ssize_t writev(int fd, const iovec* parts, int n) {
   return detail::call(SYS_writev, fd, parts, n);
+}
+/// Copies from or to memory that may be gone (of any process, this one too): then it fails.
+inline ssize_t process_vm_readv(pid_t pid, const iovec* to, const iovec* from) {
+  return detail::call(SYS_process_vm_readv, pid, to, 1, from, 1, 0);
+}
+inline ssize_t process_vm_writev(pid_t pid, const iovec* from, const iovec* to) {
+  return detail::call(SYS_process_vm_writev, pid, from, 1, to, 1, 0);
 }
 inline int fcntl(int fd, int command, long argument = 0) {
   return detail::call_int(SYS_fcntl, fd, command, argument);

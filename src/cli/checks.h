@@ -23,6 +23,8 @@ struct Check {
 /// Looks at what Ringway needs and can use on this machine. Takes about a fifth of a second (steal
 /// is a rate).
 std::vector<Check> check_machine();
+/// Whether each kind of port can work here.
+std::vector<Check> check_drivers();
 /// The same for Ringway's own parts: daemon, shim, runtime directory.
 std::vector<Check> check_installation();
 

@@ -69,6 +69,8 @@ int doctor(bool as_json) {
   auto checks = check_installation();
   const auto machine = check_machine();
   checks.insert(checks.end(), machine.begin(), machine.end());
+  const auto drivers = check_drivers();
+  checks.insert(checks.end(), drivers.begin(), drivers.end());
   auto list = nlohmann::json::array();
   std::vector<std::vector<std::string>> rows{{"WHAT", "STATE", "DETAIL", "FIX"}};
   for (const auto& check : checks) {

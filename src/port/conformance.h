@@ -35,6 +35,14 @@ class ConformanceWire {
   virtual std::size_t min_frame() const { return 1; }
   /// The other side keeps all frames that the port has taken, however late it looks.
   virtual bool lossless() const { return true; }
+  /// The port holds frames of the pool ready for what comes, even while nothing moves.
+  virtual bool keeps_frames() const { return false; }
+  /// The device or peer goes down, or away, and comes back, as far as the port can know on return.
+  /// False: this medium has no such thing.
+  virtual bool take_down() { return false; }
+  virtual bool bring_up() { return false; }
+  /// The medium has another MTU from now on. False: this one's is fixed.
+  virtual bool set_mtu(std::uint16_t) { return false; }
 };
 
 /// One driver, or one configuration of it.
@@ -53,11 +61,7 @@ inline void PrintTo(const ConformanceCase& c, std::ostream* out) { *out << c.nam
 ///   open_plain}),
 ///                            conformance_name);
 class PortConformance : public testing::TestWithParam<ConformanceCase> {
- protected:
-  void SetUp() override;
-  /// Ownership: after the end of the port, every frame is back in the pool.
-  void TearDown() override;
-
+ public:
   Port& port() { return wire_->port(); }
   TestPool& pool() { return wire_->pool(); }
   std::size_t max_plain_frame();
@@ -66,6 +70,15 @@ class PortConformance : public testing::TestWithParam<ConformanceCase> {
   std::vector<std::vector<std::byte>> receive_all(std::size_t burst = 32);
   bool send(std::span<const std::byte> frame);
   bool is_readable(int fd);
+
+  ConformanceWire& wire() { return *wire_; }
+  /// Ends port and wire, and opens them anew.
+  void restart();
+
+ protected:
+  void SetUp() override;
+  /// Ownership: after the end of the port, every frame is back in the pool.
+  void TearDown() override;
 
   std::unique_ptr<ConformanceWire> wire_;
 };

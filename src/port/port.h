@@ -21,6 +21,7 @@ struct PortCounters {
   std::uint64_t tx_bytes = 0;
   std::uint64_t rx_no_frame =
       0;  ///< the pool was empty: the frame stays with or is lost by the device
+  std::uint64_t rx_missed = 0;    ///< lost by the device or kernel before the port could look
   std::uint64_t rx_too_long = 0;  ///< longer than a frame of the pool
   std::uint64_t rx_bad = 0;       ///< nonsense from the device or peer
   std::uint64_t tx_bad = 0;       ///< descriptor that the port cannot send: dropped

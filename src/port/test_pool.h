@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "mem/frame_pool.h"
+#include "mem/pool_memory.h"
 
 namespace ringway::port {
 
@@ -17,10 +20,15 @@ class TestPool {
       : state_{slot_size, slots, 0, 0, 0, 0},
         memory_(std::size_t{slots} * slot_size),
         pool_(&state_, memory_.data()) {}
+  /// The same over memory that others can be given.
+  explicit TestPool(std::unique_ptr<mem::PoolMemory> shared)
+      : state_{}, shared_(std::move(shared)), pool_(shared_->pool()) {}
   TestPool(const TestPool&) = delete;
   TestPool& operator=(const TestPool&) = delete;
 
   mem::FramePool& pool() { return pool_; }
+  /// The memory of a shared one; else null.
+  mem::PoolMemory* shared() { return shared_.get(); }
   bool whole() const { return pool_.free_count() == pool_.size(); }
 
   /// A frame that holds `bytes`; the pool must have one and the bytes must fit.
@@ -50,6 +58,7 @@ class TestPool {
  private:
   mem::FramePoolState state_;
   std::vector<std::byte> memory_;
+  std::unique_ptr<mem::PoolMemory> shared_;
   mem::FramePool pool_;
 };
 

@@ -44,13 +44,18 @@ struct Wire {
 
 class LoopPort final : public port::Port {
  public:
-  LoopPort(std::shared_ptr<Wire> wire, int side, const LoopOptions& options, mem::FramePool& pool)
+  /// Sends into direction `out` of the wire and receives from direction `in`.
+  struct Side {
+    int out;
+    int in;
+  };
+  LoopPort(std::shared_ptr<Wire> wire, Side side, const LoopOptions& options, mem::FramePool& pool)
       : wire_(std::move(wire)),
-        in_(wire_->directions[side == 0 ? 1 : 0]),
-        out_(wire_->directions[side == 0 ? 0 : 1]),
+        in_(wire_->directions[side.in]),
+        out_(wire_->directions[side.out]),
         pool_(pool),
         size_(options.size) {
-    caps_.mac = {{0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(side + 1)}};
+    caps_.mac = {{0x02, 0, 0, 0, 0, static_cast<std::uint8_t>(side.out + 1)}};
     caps_.mtu = options.mtu;
     caps_.max_frame = options.offload ? UINT16_MAX : options.mtu + 14U;
     caps_.tx_checksum = caps_.tx_gso = caps_.rx_checksum_trusted = options.offload;
@@ -205,20 +210,6 @@ void LoopPort::advance(base::Instant now) {
   ring();
 }
 
-constexpr std::array kLoopOptions = [] {
-  using port::OptionKind;
-  using port::SpecOption;
-  std::array<SpecOption, port::kFaultOptions.size() + 3> table{};
-  std::copy(port::kFaultOptions.begin(), port::kFaultOptions.end(), table.begin());
-  table[table.size() - 3] = {
-      "size", OptionKind::kCount, 1024, 1, 1 << 20, "frames that may wait, 1 to 1m"};
-  table[table.size() - 2] = {
-      "mtu", OptionKind::kCount, 1500, 576, 65521, "largest IP packet, 576 to 65521"};
-  table[table.size() - 1] = {
-      "offload", OptionKind::kFlag, 0, 0, 1, "checksums and segments are left to the wire"};
-  return table;
-}();
-
 }  // namespace
 
 base::Result<LoopOptions> LoopOptions::parse(const port::Spec& spec) {
@@ -242,11 +233,18 @@ std::pair<std::unique_ptr<port::Port>, std::unique_ptr<port::Port>> open_loop(
   port::FaultOptions back = options.faults;
   back.seed = base::Random::mix(back.seed);
   auto wire = std::make_shared<Wire>(options.faults, back);
-  auto one = std::make_unique<LoopPort>(wire, 0, options, first);
-  auto two = std::make_unique<LoopPort>(wire, 1, options, second);
+  auto one = std::make_unique<LoopPort>(wire, LoopPort::Side{0, 1}, options, first);
+  auto two = std::make_unique<LoopPort>(wire, LoopPort::Side{1, 0}, options, second);
   one->peer = two.get();
   two->peer = one.get();
   return {std::move(one), std::move(two)};
+}
+
+std::unique_ptr<port::Port> open_loopback(const LoopOptions& options, mem::FramePool& pool) {
+  auto wire = std::make_shared<Wire>(options.faults, options.faults);
+  auto port = std::make_unique<LoopPort>(wire, LoopPort::Side{0, 0}, options, pool);
+  port->peer = port.get();
+  return port;
 }
 
 }  // namespace ringway::driver

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -11,6 +13,21 @@
 #include "port/spec.h"
 
 namespace ringway::driver {
+
+/// What a loop can be told.
+inline constexpr std::array kLoopOptions = [] {
+  using port::OptionKind;
+  using port::SpecOption;
+  std::array<SpecOption, port::kFaultOptions.size() + 3> table{};
+  std::copy(port::kFaultOptions.begin(), port::kFaultOptions.end(), table.begin());
+  table[table.size() - 3] = {
+      "size", OptionKind::kCount, 1024, 1, 1 << 20, "frames that may wait, 1 to 1m"};
+  table[table.size() - 2] = {
+      "mtu", OptionKind::kCount, 1500, 576, 65521, "largest IP packet, 576 to 65521"};
+  table[table.size() - 1] = {
+      "offload", OptionKind::kFlag, 0, 0, 1, "checksums and segments are left to the wire"};
+  return table;
+}();
 
 /// A wire between two ports of one process, for tests.
 struct LoopOptions {
@@ -34,5 +51,8 @@ struct LoopOptions {
 /// and counted by the receiver as rx_no_frame.
 std::pair<std::unique_ptr<port::Port>, std::unique_ptr<port::Port>> open_loop(
     const LoopOptions& options, mem::FramePool& first, mem::FramePool& second);
+
+/// One port that is its own peer: what it sends comes back to it.
+std::unique_ptr<port::Port> open_loopback(const LoopOptions& options, mem::FramePool& pool);
 
 }  // namespace ringway::driver

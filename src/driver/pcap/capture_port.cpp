@@ -24,7 +24,8 @@ class CapturePort final : public port::Port {
   base::Instant next_deadline() const override { return inner_->next_deadline(); }
 
  private:
-  void record(std::span<const FrameDesc> packet);
+  void record(std::span<const FrameDesc> packet, CaptureWay way);
+  void count();
 
   std::unique_ptr<port::Port> inner_;
   CaptureFile file_;
@@ -32,8 +33,8 @@ class CapturePort final : public port::Port {
   base::Instant now_{};
 };
 
-void CapturePort::record(std::span<const FrameDesc> packet) {
-  file_.begin(now_, port::length_of(packet));
+void CapturePort::record(std::span<const FrameDesc> packet, CaptureWay way) {
+  file_.begin(now_, port::length_of(packet), way);
   for (const FrameDesc& piece : packet) {
     file_.add({pool_.data(piece.slot) + piece.offset, piece.length});
   }
@@ -45,11 +46,11 @@ std::size_t CapturePort::rx_burst(std::span<FrameDesc> out) {
   while (!left.empty()) {
     const std::size_t pieces = port::pieces_of(left);
     if (pieces == 0) break;
-    record(left.first(pieces));
+    record(left.first(pieces), CaptureWay::kIn);
     left = left.subspan(pieces);
   }
   if (file_.filled()) file_.flush();
-  counters_ = inner_->counters();
+  count();
   return n;
 }
 
@@ -63,22 +64,29 @@ std::size_t CapturePort::tx_burst(std::span<const FrameDesc> packets) {
     const auto packet = packets.subspan(taken, pieces);
     const std::size_t mark = file_.mark();
     const std::uint64_t sent = inner_->counters().tx_frames;
-    if (port::lies_within(pool_, packet)) record(packet);
+    const bool recorded = port::lies_within(pool_, packet);
+    if (recorded) record(packet, CaptureWay::kOut);
     const std::size_t n = inner_->tx_burst(packet);
-    if (inner_->counters().tx_frames == sent) file_.drop(mark);
+    if (recorded && inner_->counters().tx_frames == sent) file_.drop(mark);
     taken += n;
     if (n == 0) break;
   }
   if (file_.filled()) file_.flush();
-  counters_ = inner_->counters();
+  count();
   return taken;
 }
 
 void CapturePort::advance(base::Instant now) {
   now_ = std::max(now_, now);
   inner_->advance(now);
-  counters_ = inner_->counters();
+  count();
   file_.flush();
+}
+
+void CapturePort::count() {
+  counters_ = inner_->counters();
+  file_.set_missed(counters_.rx_missed + counters_.rx_no_frame + counters_.rx_too_long +
+                   counters_.rx_bad);
 }
 
 }  // namespace

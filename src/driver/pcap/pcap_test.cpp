@@ -151,6 +151,48 @@ TEST(CaptureFile, SnapLength_KeepsTheBeginningAndTheLength) {
   EXPECT_EQ(frames[1].bytes, frame_of(10, 3));
 }
 
+TEST(CaptureFile, NextGeneration_IsReadByLibpcapWithAllItSays) {
+  const ScratchFile scratch;
+  {
+    CaptureOptions options;
+    options.epoch_ns = 1'700'000'000'000'000'000;
+    options.next_generation = true;
+    options.interface = "tap:rw0";
+    options.snap_bytes = 100;
+    auto file = CaptureFile::create(scratch.path(), options);
+    ASSERT_TRUE(file) << file.error().what;
+    for (int length = 57; length <= 60; ++length) {  // every padding
+      file->write(Instant{123'456'789}, frame_of(static_cast<std::size_t>(length), length),
+                  CaptureWay::kIn);
+    }
+    file->begin(Instant{2'000'000'001}, 150, CaptureWay::kOut);
+    file->add(frame_of(70, 1));
+    file->add(frame_of(80, 2));
+    const std::size_t mark = file->mark();
+    file->write(Instant{2'000'000'002}, frame_of(60, 9));
+    file->drop(mark);
+    file->set_missed(7);
+  }
+  const auto frames = read_all(scratch.path());
+  ASSERT_EQ(frames.size(), 5U);
+  EXPECT_EQ(frames[0].ns, 1'700'000'000'123'456'789);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(frames[static_cast<std::size_t>(i)].bytes,
+              frame_of(static_cast<std::size_t>(57 + i), 57 + i));
+  }
+  EXPECT_EQ(frames[4].length, 150U);
+  EXPECT_EQ(frames[4].bytes.size(), 100U);
+  std::ifstream stream(scratch.path(), std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  EXPECT_NE(text.find("tap:rw0"), std::string::npos);
+  EXPECT_EQ(text.size() % 4, 0U);
+  // The statistics at the end: five frames in the file, seven missing.
+  const std::string tail = text.substr(text.size() - 52);
+  EXPECT_EQ(tail[0], 5);
+  EXPECT_EQ(tail[24], 5);
+  EXPECT_EQ(tail[36], 7);
+}
+
 TEST(CaptureFile, NoSuchFolder_IsAnError) {
   const auto file = CaptureFile::create("/nonexistent/x.pcap", {});
   ASSERT_FALSE(file);
@@ -317,6 +359,65 @@ TEST_F(Replay, Sending_GoesNowhereAndLeaksNothing) {
   EXPECT_EQ(port->arm().error().code, base::ErrorCode::kUnavailable);
 }
 
+TEST_F(Replay, Speed_ScalesTheTimes) {
+  {
+    auto out = file();
+    out.write(Instant{}, frame_of(60, 1));
+    out.write(Instant{} + Duration::milliseconds(10), frame_of(61, 2));
+  }
+  const auto fast = open(",speed=10");
+  fast->advance({});
+  EXPECT_EQ(receive(*fast).size(), 1U);
+  EXPECT_EQ(fast->next_deadline(), Instant{} + Duration::milliseconds(1));
+  const auto slow = open(",speed=0.5");
+  slow->advance({});
+  EXPECT_EQ(receive(*slow).size(), 1U);
+  EXPECT_EQ(slow->next_deadline(), Instant{} + Duration::milliseconds(20));
+}
+
+TEST_F(Replay, Loop_GoesOnAfterTheLastPause) {
+  {
+    auto out = file();
+    out.write(Instant{}, frame_of(60, 1));
+    out.write(Instant{} + Duration::milliseconds(10), frame_of(61, 2));
+  }
+  const auto port = open(",loop=3");
+  std::vector<std::int64_t> times;
+  port->advance({});
+  for (Instant now{}; !port->next_deadline().is_never();) {
+    now = port->next_deadline();
+    port->advance(now);
+    times.insert(times.end(), receive(*port).size(), now.ns / 1'000'000);
+  }
+  EXPECT_EQ(times, (std::vector<std::int64_t>{0, 10, 20, 30, 40, 50}));
+}
+
+TEST_F(Replay, LoopOfNothing_Ends) {
+  file();
+  const auto port = open(",loop=0");
+  port->advance({});
+  EXPECT_TRUE(receive(*port).empty());
+  EXPECT_TRUE(port->next_deadline().is_never());
+}
+
+TEST_F(Replay, Out_HoldsWhatWasSent) {
+  const ScratchFile out;
+  {
+    const auto port = open_replay(
+        ReplayOptions::parse(port::Spec::parse("pcap:,out=" + out.path()).value()).value(),
+        pool_.pool());
+    ASSERT_TRUE(port) << port.error().what;
+    std::array<mem::FrameDesc, 2> chain{pool_.frame(frame_of(20, 1)), pool_.frame(frame_of(40, 2))};
+    chain[0].flags = mem::kFrameMore;
+    EXPECT_EQ((*port)->tx_burst(chain), 2U);
+    mem::FrameDesc none;
+    EXPECT_EQ((*port)->rx_burst({&none, 1}), 0U);
+  }
+  const auto frames = read_all(out.path());
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(frames[0].bytes.size(), 60U);
+}
+
 TEST_F(Replay, NotACapture_IsRefused) {
   std::ofstream(scratch_.path()) << "this is no capture file, but it is long enough for a header";
   ReplayOptions options;
@@ -327,7 +428,8 @@ TEST_F(Replay, NotACapture_IsRefused) {
   ASSERT_FALSE(port);
   EXPECT_NE(port.error().what.find("/nonexistent.pcap"), std::string::npos);
   EXPECT_FALSE(ReplayOptions::parse(port::Spec::parse("pcap").value()));
-  EXPECT_FALSE(ReplayOptions::parse(port::Spec::parse("pcap:x,speed=1").value()));
+  EXPECT_FALSE(ReplayOptions::parse(port::Spec::parse("pcap:x,speed=0").value()));
+  EXPECT_FALSE(ReplayOptions::parse(port::Spec::parse("pcap:x,fast").value()));
 }
 
 }  // namespace

@@ -175,12 +175,19 @@ int change_link(LinkRequest& request) {
 
 }  // namespace
 
-Result<TapDevice> open_tap(std::string_view name) {
+Result<void> probe_tap() {
+  const base::UniqueFd device(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!device) return fail_open();
+  return {};
+}
+
+Result<TapDevice> open_tap(std::string_view name, bool several) {
   TapDevice device;
   device.fd.reset(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!device.fd) return fail_open();
   ifreq request = request_for(name);
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  request.ifr_flags =
+      static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0));
   if (sys::ioctl(device.fd.get(), TUNSETIFF, &request) < 0) return fail_attach(name);
   device.name = request.ifr_name;
   if (auto set = set_header(device.fd); !set) return tl::unexpected(set.error());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,25 @@
 #include "port/spec.h"
 
 namespace ringway::driver {
+
+/// What a tap can be told.
+inline constexpr std::array kTapOptions{
+    port::SpecOption{"ip", port::OptionKind::kText, 0, 0, 0,
+                     "IPv4 address of this end, with its prefix length"},
+    port::SpecOption{"ip6", port::OptionKind::kText, 0, 0, 0,
+                     "IPv6 address of this end, with its prefix length"},
+    port::SpecOption{"kernel_ip", port::OptionKind::kText, 0, 0, 0,
+                     "IPv4 address to give to the kernel's interface"},
+    port::SpecOption{"kernel_ip6", port::OptionKind::kText, 0, 0, 0,
+                     "IPv6 address to give to the kernel's interface"},
+    port::SpecOption{"mac", port::OptionKind::kText, 0, 0, 0, "Ethernet address of this end"},
+    port::SpecOption{"mtu", port::OptionKind::kCount, 0, 576, 65521,
+                     "largest IP packet, 576 to 65521"},
+    port::SpecOption{"up", port::OptionKind::kFlag, 1, 0, 1, "set the interface up"},
+    port::SpecOption{"offload", port::OptionKind::kFlag, 1, 0, 1,
+                     "leave checksums and segments to the other side"},
+    port::SpecOption{"chain", port::OptionKind::kFlag, 0, 0, 1, "long frames may arrive in pieces"},
+};
 
 /// A tap as a person asks for it: "tap:rw0,ip=10.0.0.2/24,kernel_ip=10.0.0.1/24".
 struct TapOptions {
@@ -35,9 +55,13 @@ struct TapDevice {
   std::string name;
 };
 
+/// Whether this process can make taps; the error names the fix.
+base::Result<void> probe_tap();
 /// Attaches to the interface, which is made if it is not there. Errors name the fix: kUnavailable
 /// without /dev/net/tun, kPermission without the right to it, kExists if somebody else has it open.
-base::Result<TapDevice> open_tap(std::string_view name);
+/// `several`: this is one of several queues, each of which is opened so; the kernel spreads frames
+/// over them by flow.
+base::Result<TapDevice> open_tap(std::string_view name, bool several = false);
 /// Checks that `fd` is a tap with the virtio header, and asks its name. Takes `fd` over, also on
 /// failure.
 base::Result<TapDevice> adopt_tap(base::UniqueFd fd);

@@ -11,8 +11,6 @@ namespace {
 using base::ErrorCode;
 using base::Prefix;
 using base::Result;
-using port::OptionKind;
-using port::SpecOption;
 
 enum TapOption : std::uint8_t {
   kIp,
@@ -24,23 +22,6 @@ enum TapOption : std::uint8_t {
   kUp,
   kOffload,
   kChain
-};
-
-constexpr std::array kTapOptions{
-    SpecOption{"ip", OptionKind::kText, 0, 0, 0,
-               "IPv4 address of this end, with its prefix length"},
-    SpecOption{"ip6", OptionKind::kText, 0, 0, 0,
-               "IPv6 address of this end, with its prefix length"},
-    SpecOption{"kernel_ip", OptionKind::kText, 0, 0, 0,
-               "IPv4 address to give to the kernel's interface"},
-    SpecOption{"kernel_ip6", OptionKind::kText, 0, 0, 0,
-               "IPv6 address to give to the kernel's interface"},
-    SpecOption{"mac", OptionKind::kText, 0, 0, 0, "Ethernet address of this end"},
-    SpecOption{"mtu", OptionKind::kCount, 0, 576, 65521, "largest IP packet, 576 to 65521"},
-    SpecOption{"up", OptionKind::kFlag, 1, 0, 1, "set the interface up"},
-    SpecOption{"offload", OptionKind::kFlag, 1, 0, 1,
-               "leave checksums and segments to the other side"},
-    SpecOption{"chain", OptionKind::kFlag, 0, 0, 1, "long frames may arrive in pieces"},
 };
 
 Result<std::optional<Prefix>> prefix_of(const port::SpecValues& values, TapOption option, bool v4) {

@@ -48,6 +48,21 @@ Result<std::unique_ptr<TapPort>> TapPort::open(TapDevice device, const TapOption
   return port;
 }
 
+Result<std::vector<std::unique_ptr<port::Port>>> TapPort::open_queues(
+    const TapOptions& options, const std::vector<mem::FramePool*>& pools) {
+  std::vector<std::unique_ptr<port::Port>> ports;
+  std::string name = options.name;
+  for (mem::FramePool* pool : pools) {
+    auto device = open_tap(name, pools.size() > 1);
+    if (!device) return tl::unexpected(std::move(device).error());
+    name = device->name;  // "rw%d" is numbered once
+    auto port = open(std::move(*device), options, *pool);
+    if (!port) return tl::unexpected(std::move(port).error());
+    ports.push_back(std::move(*port));
+  }
+  return ports;
+}
+
 Result<void> TapPort::set_up(const TapOptions& options) {
   // Offloads first: an interface that is up may already send.
   if (auto set = set_tap_offload(device_, options.offload, false); !set) return set;

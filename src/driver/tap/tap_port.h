@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "driver/tap/tap_device.h"
@@ -32,6 +33,10 @@ class TapPort final : public port::Port {
   /// only what `options` do not ask for can be left undone).
   static base::Result<std::unique_ptr<TapPort>> open(TapDevice device, const TapOptions& options,
                                                      mem::FramePool& pool);
+
+  /// Several queues of one interface, one for each pool.
+  static base::Result<std::vector<std::unique_ptr<port::Port>>> open_queues(
+      const TapOptions& options, const std::vector<mem::FramePool*>& pools);
 
   std::string_view name() const override { return device_.name; }
   const port::Caps& caps() const override { return caps_; }

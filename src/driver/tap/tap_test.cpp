@@ -5,18 +5,20 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
 #include "base/bytes.h"
+#include "driver/open.h"
 #include "driver/tap/tap_port.h"
+#include "driver/test_namespace.h"
 #include "port/conformance.h"
 #include "wire/checksum.h"
 #include "wire/packet_view.h"
@@ -35,32 +37,6 @@ using Bytes = std::vector<std::byte>;
 TapOptions options_of(const std::string& spec) {
   return TapOptions::parse(port::Spec::parse(spec).value()).value();
 }
-
-/// A network namespace of its own for this thread, left again at the end.
-class OwnNamespace {
- public:
-  static Result<std::unique_ptr<OwnNamespace>> enter() {
-    auto own = std::make_unique<OwnNamespace>();
-    own->before_.reset(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    if (!own->before_ || ::unshare(CLONE_NEWNET) != 0) {
-      own->before_.reset();
-      return base::fail(base::ErrorCode::kPermission,
-                        "needs a network namespace of its own: run it as root");
-    }
-    return own;
-  }
-  OwnNamespace() = default;
-  OwnNamespace(const OwnNamespace&) = delete;
-  OwnNamespace& operator=(const OwnNamespace&) = delete;
-  ~OwnNamespace() {
-    if (before_) {
-      EXPECT_EQ(::setns(before_.get(), CLONE_NEWNET), 0);
-    }
-  }
-
- private:
-  base::UniqueFd before_;
-};
 
 /// A tap in a namespace of its own, and a packet socket that sees what the kernel sees on it.
 class TapWire final : public ConformanceWire {
@@ -344,6 +320,41 @@ TEST_F(Tap, PassedDescriptor_IsAdopted) {
   const auto port = TapPort::open(std::move(*adopted), options_of("tap:rwtest1"), pool().pool());
   ASSERT_TRUE(port) << port.error().what;
   EXPECT_EQ((*port)->name(), "rwtest1");
+}
+
+TEST_F(Tap, SeveralQueues_ShareTheFramesByFlow) {
+  ASSERT_NO_FATAL_FAILURE(open("tap:other0"));
+  if (IsSkipped()) return;
+  TestPool one(256);
+  TestPool two(256);
+  {
+    const std::array<Frames, 2> frames{Frames(one.pool()), Frames(two.pool())};
+    const auto queues = open_queues("tap:rwtest1,queues=2,kernel_ip=10.9.0.1/24,mtu=1500", frames);
+    ASSERT_TRUE(queues) << queues.error().what;
+    // The kernel chooses a queue by flow: many destinations of a neighbour that it is told of.
+    ASSERT_EQ(std::system("ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:09 dev rwtest1"), 0);
+    const base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    for (unsigned i = 0; i < 64; ++i) {
+      sockaddr_in to{};
+      to.sin_family = AF_INET;
+      to.sin_addr.s_addr = htonl(0x0a090002);
+      to.sin_port = htons(static_cast<std::uint16_t>(1000 + i));
+      ASSERT_EQ(::sendto(socket.get(), "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to), 1);
+    }
+    std::size_t udp = 0;
+    for (std::size_t i = 0; i < 2; ++i) {
+      mem::FrameDesc desc;
+      std::size_t count = 0;
+      while ((*queues)[i]->rx_burst({&desc, 1}) == 1) {
+        const Bytes frame = (i == 0 ? one : two).take({&desc, 1});
+        if (frame.size() > 23 && frame[12] == std::byte{8} && frame[23] == std::byte{17}) ++count;
+      }
+      EXPECT_GT(count, 0U) << "queue " << i;
+      udp += count;
+    }
+    EXPECT_EQ(udp, 64U);
+  }
+  EXPECT_TRUE(one.whole() && two.whole());
 }
 
 TEST_F(Tap, SlotsTooSmallForTheMtu_AreRefused) {
