@@ -63,6 +63,8 @@ class LinkPort final : public port::Port {
   std::size_t rx_burst(std::span<mem::FrameDesc> out) override;
   std::size_t tx_burst(std::span<const mem::FrameDesc> packets) override;
   base::Result<int> arm() override;
+  /// True if rx_burst would find something. Reads shared memory only.
+  bool has_input() const { return receiver_.ready(); }
 
  private:
   /// Frames of the peer's Region that are given back together.
