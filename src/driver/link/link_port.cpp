@@ -25,8 +25,7 @@ port::Caps caps_of(const LinkOptions& options, bool made_here) {
   port::Caps caps;
   caps.mac = mac_of(made_here);
   caps.mtu = options.mtu;
-  caps.max_frame =
-      options.offload ? ring::SlotSender::max_frame_bytes() : options.mtu + kEthernet;
+  caps.max_frame = options.offload ? ring::SlotSender::max_frame_bytes() : options.mtu + kEthernet;
   caps.reliable = true;
   caps.neighbours_known = true;
   caps.tx_checksum = options.offload;
