@@ -102,11 +102,7 @@ Result<void> EchoLink::Parts::send(std::span<const std::byte> frame) {
   }
   std::memcpy(room.data, frame.data(), frame.size());
   sender.commit(room, static_cast<std::uint32_t>(frame.size()), {});
-  ring::Mailbox* box = peer_mailbox.get();
-  box->mark(sender.mark_bit());
-  // A sender that may not have enrolled: a full fence orders the mark before the look.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (box->sleeping.exchange(0, std::memory_order_acq_rel) != 0) {
+  if (peer_mailbox.get()->knock(sender.mark_bit())) {
     const std::uint64_t one = 1;
     (void)!sys::write(link.doorbell.get(), &one, sizeof one);
   }

@@ -99,7 +99,6 @@ void Reaper::close_all(base::Instant now) {
   }
 }
 
-/// True if there is still something to be sent or acknowledged.
 bool Reaper::turn(base::Instant now) {
   stack_->turn(now);
   sockets_.drain_events();
@@ -108,7 +107,7 @@ bool Reaper::turn(base::Instant now) {
     sys::write(bell, &one, sizeof one);
   }
   stack_->bells().clear();
-  return stack_->owes();
+  return stack_->lingers();
 }
 
 void Reaper::run() {

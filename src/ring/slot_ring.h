@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "mem/frame_desc.h"
+#include "ring/barrier.h"
 
 namespace ringway::ring {
 
@@ -84,6 +85,14 @@ struct Mailbox {
     if ((summary.load(std::memory_order_seq_cst) & top) == 0) {
       summary.fetch_or(top, std::memory_order_seq_cst);
     }
+  }
+  /// A sender that has published something: marks, and says whether the owner sleeps, so that its
+  /// doorbell is to be rung.
+  bool knock(std::uint32_t link) {
+    mark(link);
+    AsymmetricBarrier::light();
+    if (sleeping.load(std::memory_order_relaxed) == 0) return false;
+    return sleeping.exchange(0, std::memory_order_acq_rel) != 0;
   }
 };
 static_assert(sizeof(Mailbox) <= 4096);

@@ -39,11 +39,7 @@ Link::Link(LinkState& state, LinkParts parts, ring::RoomMade* room_made,
 }
 
 int Link::mark_and_bell() {
-  ring::Mailbox* box = parts_.peer_mailbox.get();
-  box->mark(tx_.sender().mark_bit());
-  ring::AsymmetricBarrier::light();
-  if (box->sleeping.load(std::memory_order_relaxed) == 0) return -1;
-  return box->sleeping.exchange(0, std::memory_order_acq_rel) != 0 ? parts_.doorbell.get() : -1;
+  return parts_.peer_mailbox.get()->knock(tx_.sender().mark_bit()) ? parts_.doorbell.get() : -1;
 }
 
 int Link::notify_peer() {

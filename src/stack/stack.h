@@ -124,6 +124,9 @@ class Stack {
   /// True while a connection over a link to a gateway has something to send or to have
   /// acknowledged: whoever closes the stack then cuts it off. Looks at every connection.
   bool owes() const;
+  /// True while a connection over a link to a gateway is in any state but CLOSED: TIME-WAIT and
+  /// what waits for the peer's FIN too. Looks at every connection.
+  bool lingers() const;
 
   // --- paths -----------------------------------------------------------------------------------
   /// The path over `port` between two addresses; made if it is new. 0: the table is full.

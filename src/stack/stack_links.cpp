@@ -96,6 +96,17 @@ bool Stack::owes() const {
   return false;
 }
 
+bool Stack::lingers() const {
+  const auto& connections = state_->tcp.connections;
+  for (std::uint32_t i = 1; i <= connections.high_water(); ++i) {
+    const tcp::Connection& c = connections[i];
+    const bool behind_gateway =
+        (c.flags & (tcp::kInFlowTable | tcp::kReliable)) == tcp::kInFlowTable;
+    if (behind_gateway && c.state != tcp::State::kClosed) return true;
+  }
+  return false;
+}
+
 void Stack::release_down_links() {
   for (std::uint16_t i = 0; i < state_->link_high; ++i) {
     LinkState& link = state_->links[i];
