@@ -1,4 +1,4 @@
-// fork, exec and the death of other holders.
+// fork and the death of other holders.
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -208,20 +208,6 @@ void Impl::forget_process(std::uint32_t pid) {
       local.stack->wake(*local.mailbox.get());  // it may have been the one who attended
     }
   }
-}
-
-void Impl::before_exec() {
-  for (std::uint32_t i = 0; i < arena_count(); ++i) {
-    LocalStack& local = arena(i);
-    if (local.own || local.holder_bit == 0) continue;
-    Entry entry(local);
-    drop_holds(local, local.holder_bit, entry.now());
-    local.state().holders[local.holder] = {};
-  }
-}
-
-void Impl::after_failed_exec() {
-  // What was inherited is given up: a child whose execve failed has only to say so and to end.
 }
 
 bool Impl::owns_fd(int fd) const {
