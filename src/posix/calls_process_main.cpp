@@ -1,5 +1,7 @@
 #undef _FORTIFY_SOURCE
+#include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 #include "posix/next.h"
 #include "posix/process.h"
 #include "posix/signals.h"
+#include "posix/spawn.h"
 
 // The calls that make, replace and end processes, and signals.
 
@@ -24,8 +27,17 @@ std::vector<char*> collect(const char* first, va_list list) {
   return arguments;
 }
 
+/// A path for what execveat(2) would run.
+std::string path_at(int directory, const char* path, int flags) {
+  if (path[0] == '/' || (directory == AT_FDCWD && path[0] != 0)) return path;
+  const std::string base = "/proc/self/fd/" + std::to_string(directory);
+  return path[0] == 0 && (flags & AT_EMPTY_PATH) != 0 ? base : base + "/" + path;
+}
+
 __attribute__((constructor)) void begin() {
   resolve_all();
+  remember_environment();
+  arrive();
   at_quick_exit([] { leave_network(); });
 }
 
@@ -85,7 +97,9 @@ void _exit(int status) { end_process(status); }
 void _Exit(int status) noexcept { end_process(status); }
 
 int execve(const char* file, char* const arguments[], char* const environment[]) noexcept {
-  return replace_process([&] { return libc::execve(file, arguments, environment); });
+  return replace_process(file, environment, [&](char* const* complete) {
+    return libc::execve(file, arguments, complete);
+  });
 }
 
 int execv(const char* file, char* const arguments[]) noexcept {
@@ -93,7 +107,10 @@ int execv(const char* file, char* const arguments[]) noexcept {
 }
 
 int execvpe(const char* file, char* const arguments[], char* const environment[]) noexcept {
-  return replace_process([&] { return libc::execvpe(file, arguments, environment); });
+  const std::string path = find_on_path(file);
+  return replace_process(path.c_str(), environment, [&](char* const* complete) {
+    return libc::execvpe(path.c_str(), arguments, complete);
+  });
 }
 
 int execvp(const char* file, char* const arguments[]) noexcept {
@@ -126,7 +143,83 @@ int execle(const char* file, const char* first, ...) noexcept {
 }
 
 int fexecve(int fd, char* const arguments[], char* const environment[]) noexcept {
-  return replace_process([&] { return libc::fexecve(fd, arguments, environment); });
+  return replace_process(
+      path_at(fd, "", AT_EMPTY_PATH).c_str(), environment,
+      [&](char* const* complete) { return libc::fexecve(fd, arguments, complete); });
+}
+
+int execveat(int directory, const char* path, char* const arguments[], char* const environment[],
+             int flags) noexcept {
+  return replace_process(path_at(directory, path, flags).c_str(), environment,
+                         [&](char* const* complete) {
+                           return libc::execveat(directory, path, arguments, complete, flags);
+                         });
+}
+
+int posix_spawn(pid_t* child, const char* path, const posix_spawn_file_actions_t* actions,
+                const posix_spawnattr_t* attributes, char* const arguments[],
+                char* const environment[]) {
+  return spawn(child, path, {actions, attributes, arguments, environment});
+}
+
+int posix_spawnp(pid_t* child, const char* file, const posix_spawn_file_actions_t* actions,
+                 const posix_spawnattr_t* attributes, char* const arguments[],
+                 char* const environment[]) {
+  return spawn(child, find_on_path(file).c_str(), {actions, attributes, arguments, environment});
+}
+
+int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t* actions) noexcept {
+  forget_actions(actions);
+  return libc::posix_spawn_file_actions_destroy(actions);
+}
+
+int posix_spawn_file_actions_adddup2(posix_spawn_file_actions_t* actions, int from,
+                                     int to) noexcept {
+  const int failure = libc::posix_spawn_file_actions_adddup2(actions, from, to);
+  if (failure == 0) note_action(actions, {.kind = SpawnAction::kDup, .fd = from, .to = to});
+  return failure;
+}
+
+int posix_spawn_file_actions_addclose(posix_spawn_file_actions_t* actions, int fd) noexcept {
+  const int failure = libc::posix_spawn_file_actions_addclose(actions, fd);
+  if (failure == 0) note_action(actions, {.kind = SpawnAction::kClose, .fd = fd});
+  return failure;
+}
+
+int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t* actions,
+                                             int first) noexcept {
+  const int failure = libc::posix_spawn_file_actions_addclosefrom_np(actions, first);
+  if (failure == 0) note_action(actions, {.kind = SpawnAction::kCloseFrom, .fd = first});
+  return failure;
+}
+
+int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t* actions, int fd, const char* path,
+                                     int flags, mode_t mode) noexcept {
+  const int failure = libc::posix_spawn_file_actions_addopen(actions, fd, path, flags, mode);
+  if (failure == 0) {
+    note_action(actions,
+                {.kind = SpawnAction::kOpen, .fd = fd, .path = path, .flags = flags, .mode = mode});
+  }
+  return failure;
+}
+
+int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t* actions,
+                                         const char* path) noexcept {
+  const int failure = libc::posix_spawn_file_actions_addchdir_np(actions, path);
+  if (failure == 0) note_action(actions, {.kind = SpawnAction::kDirectory, .path = path});
+  return failure;
+}
+
+int posix_spawn_file_actions_addfchdir_np(posix_spawn_file_actions_t* actions, int fd) noexcept {
+  const int failure = libc::posix_spawn_file_actions_addfchdir_np(actions, fd);
+  if (failure == 0) note_action(actions, {.kind = SpawnAction::kDirectory, .fd = fd});
+  return failure;
+}
+
+int posix_spawn_file_actions_addtcsetpgrp_np(posix_spawn_file_actions_t* actions, int fd) noexcept {
+  const int failure = libc::posix_spawn_file_actions_addtcsetpgrp_np(actions, fd);
+  if (failure == 0) note_action(actions, {.kind = SpawnAction::kForeground, .fd = fd});
+  return failure;
 }
 
 int sigaction(int number, const struct sigaction* now, struct sigaction* before) noexcept {

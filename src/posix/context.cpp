@@ -103,6 +103,15 @@ runtime::Runtime* join() {
   return joined;
 }
 
+void take_over_network(std::span<const runtime::StackHandover> handed,
+                       std::span<const runtime::SocketId> kept) {
+  runtime::Runtime::set_deferred_signal_hook(&run_deferred_signals);
+  g_network.store(runtime::Runtime::take_over(options_of_environment(), handed, kept).release(),
+                  std::memory_order_release);
+}
+
+bool has_left() { return g_left.load(); }
+
 bool falls_back_to_kernel() { return environment("RINGWAY_FALLBACK") == "kernel" || g_left.load(); }
 
 const Policy& policy() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cerrno>
+#include <span>
 
 #include "posix/fd_table.h"
 #include "posix/policy.h"
@@ -14,6 +15,10 @@ runtime::Runtime* network();
 
 /// Joins the network at the first call. nullptr if that fails: one line on stderr, once, says why.
 runtime::Runtime* join();
+
+/// Joins it with the stacks that the program image before this one has left (exec).
+void take_over_network(std::span<const runtime::StackHandover> handed,
+                       std::span<const runtime::SocketId> kept);
 
 /// With RINGWAY_FALLBACK=kernel, a program that cannot join goes on with kernel sockets.
 bool falls_back_to_kernel();
@@ -30,6 +35,7 @@ bool is_internal(int fd);
 /// Gives everything back, at the end of the process.
 /// From here on all fds are libc's.
 void leave_network();
+bool has_left();
 
 /// Runs `fork` with the network prepared for it.
 pid_t fork_process();

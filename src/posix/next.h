@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -110,6 +111,26 @@ inline constinit Next<void(int)> exit_now{"_exit"};
 inline constinit Next<int(const char*, char* const*, char* const*)> execve{"execve"};
 inline constinit Next<int(const char*, char* const*, char* const*)> execvpe{"execvpe"};
 inline constinit Next<int(int, char* const*, char* const*)> fexecve{"fexecve"};
+inline constinit Next<int(int, const char*, char* const*, char* const*, int)> execveat{"execveat"};
+inline constinit Next<int(pid_t*, const char*, const posix_spawn_file_actions_t*,
+                          const posix_spawnattr_t*, char* const*, char* const*)>
+    posix_spawn{"posix_spawn"};
+inline constinit Next<int(posix_spawn_file_actions_t*)> posix_spawn_file_actions_destroy{
+    "posix_spawn_file_actions_destroy"};
+inline constinit Next<int(posix_spawn_file_actions_t*, int, int)> posix_spawn_file_actions_adddup2{
+    "posix_spawn_file_actions_adddup2"};
+inline constinit Next<int(posix_spawn_file_actions_t*, int)> posix_spawn_file_actions_addclose{
+    "posix_spawn_file_actions_addclose"};
+inline constinit Next<int(posix_spawn_file_actions_t*, int)>
+    posix_spawn_file_actions_addclosefrom_np{"posix_spawn_file_actions_addclosefrom_np"};
+inline constinit Next<int(posix_spawn_file_actions_t*, int, const char*, int, mode_t)>
+    posix_spawn_file_actions_addopen{"posix_spawn_file_actions_addopen"};
+inline constinit Next<int(posix_spawn_file_actions_t*, const char*)>
+    posix_spawn_file_actions_addchdir_np{"posix_spawn_file_actions_addchdir_np"};
+inline constinit Next<int(posix_spawn_file_actions_t*, int)> posix_spawn_file_actions_addfchdir_np{
+    "posix_spawn_file_actions_addfchdir_np"};
+inline constinit Next<int(posix_spawn_file_actions_t*, int)>
+    posix_spawn_file_actions_addtcsetpgrp_np{"posix_spawn_file_actions_addtcsetpgrp_np"};
 inline constinit Next<int(int, const struct sigaction*, struct sigaction*)> sigaction{"sigaction"};
 }  // namespace libc
 }  // namespace ringway::posix

@@ -1,4 +1,4 @@
-// fork, exec and the death of other holders.
+// fork and the death of other holders.
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -219,20 +219,6 @@ void Impl::forget_process(std::uint32_t pid) {
       state.sockets.waiters_in_use &= ~(std::uint64_t{1} << w);
     }
   }
-}
-
-void Impl::before_exec() {
-  for (std::uint32_t i = 0; i < arena_count(); ++i) {
-    LocalStack& local = arena(i);
-    if (local.own || local.holder_bit == 0) continue;
-    Entry entry(local);
-    drop_holds(local, local.holder_bit, entry.now());
-    local.state().holders[local.holder] = {};
-  }
-}
-
-void Impl::after_failed_exec() {
-  // What was inherited is given up: a child whose execve failed has only to say so and to end.
 }
 
 bool Impl::owns_fd(int fd) const {

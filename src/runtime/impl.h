@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "control/client/client.h"
+#include "runtime/handover.h"
 #include "runtime/keeper.h"
 #include "runtime/local_stack.h"
 #include "runtime/runtime.h"
@@ -99,14 +100,17 @@ class Impl {
   void before_fork();
   void after_fork_parent(pid_t child);
   void after_fork_child();
-  void before_exec();
-  void after_failed_exec();
   /// A forked process that was watched has died: its holds are given up, and its own children are
   /// watched in its place.
   void holder_process_died(std::uint32_t pid);
   /// A forked child that is about to sleep has a keeper too: its parent may end before it does.
   void ensure_keeper();
   bool owns_fd(int fd) const;
+
+  // --- exec.cpp --------------------------------------------------------------------------------
+  std::vector<StackHandover> before_exec(std::span<const SocketId> kept);
+  void after_failed_exec();
+  void take_over(std::span<const StackHandover> handed, std::span<const SocketId> kept);
 
   /// How long a wait spins at present: long while traffic flows, short when sleeping turned out
   /// right.
@@ -119,6 +123,10 @@ class Impl {
  private:
   base::Result<LocalStack*> make_own();
   base::Result<std::unique_ptr<LocalStack>> make_stack(const steering::Host& host);
+  base::Result<std::unique_ptr<LocalStack>> open_stack(const StackHandover& handed);
+  std::uint32_t add_arena(std::unique_ptr<LocalStack> local);
+  /// What the image before this one held and did not keep is given up.
+  void forget_old_image(LocalStack& local, std::span<const SocketId> kept);
   void replace_table(base::UniqueFd fd);
   void lease_again();
   std::vector<std::pair<steering::ListenKey, std::uint8_t>> leases_of(LocalStack& local);
@@ -147,8 +155,11 @@ class Impl {
   const Clone* make_clone(SocketId s);
   bool lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
-  bool leased_by_another(LocalStack& local, const steering::ListenKey& key);
-  bool release_in(LocalStack& local, SocketId s);
+  bool leased_by_another(LocalStack& local, std::uint32_t index);
+  /// Gives the lease of a socket back that only this process holds.
+  void withdraw(LocalStack& local, SocketId s);
+  void withdraw_all(LocalStack& local);
+  void release_in(LocalStack& local, SocketId s);
 
   Options options_;
   std::mutex setup_mutex_;
@@ -173,6 +184,7 @@ class Impl {
   std::atomic<std::uint64_t> route_count_{0};
   Keeper keeper_{*this};
   bool left_ = false;
+  bool keeper_stopped_ = false;  ///< by before_exec()
 };
 
 /// Speaking with the daemon: holds the control mutex for a scope.

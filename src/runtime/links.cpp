@@ -164,8 +164,14 @@ void Impl::map_missing_links(LocalStack& local) {
     // Meanwhile another holder may have made a new link of the slot.
     const bool same = state.status == stack::LinkState::kUp && state.number == numbers[i];
     if (!same || local.stack->mapped(missing[i])) continue;
+    const bool to_self = link->peer == local.id;
     local.stack->map_link(missing[i], std::move(*parts));
     entry.wake_attendant();  // another holder may have left something there
+    if (to_self) continue;
+    forget_peer(local, missing[i]);
+    local.peer_life[missing[i]] = high_fd(std::move(link->life));
+    local.peer_life_of[missing[i]] = state.generation;
+    keeper_.watch_peer(local.peer_life[missing[i]].get(), local.number, missing[i]);
   }
 }
 

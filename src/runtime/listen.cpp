@@ -217,11 +217,15 @@ int Impl::accept(SocketId s, SocketId* out, base::Endpoint* peer) {
 }
 
 /// A stack leases a port once for all its sockets that share it.
-bool Impl::leased_by_another(LocalStack& local, const steering::ListenKey& key) {
+bool Impl::leased_by_another(LocalStack& local, std::uint32_t index) {
   auto& sockets = local.state().sockets.sockets;
+  const steering::ListenKey key = key_of(sockets[index]);
   for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
     const stack::Socket& s = sockets[i];
-    if (s.kind == stack::SocketKind::kFree || s.leased == 0 || s.local.port != key.port) continue;
+    if (i == index || s.kind == stack::SocketKind::kFree || s.leased == 0 ||
+        s.local.port != key.port) {
+      continue;
+    }
     const steering::ListenKey other = key_of(s);
     if (other.protocol == key.protocol && other.scope == key.scope && other.address == key.address)
       return true;
@@ -229,24 +233,43 @@ bool Impl::leased_by_another(LocalStack& local, const steering::ListenKey& key) 
   return false;
 }
 
-bool Impl::release_in(LocalStack& local, SocketId s) {
-  bool leased = false;
+void Impl::withdraw(LocalStack& local, SocketId s) {
   steering::ListenKey key;
   {
     Entry entry(local);
-    const stack::Socket* socket = entry.find(s.index, s.generation);
-    if (socket == nullptr) return false;
-    leased = socket->leased != 0;
-    if (leased) key = key_of(*socket);
-    if (!entry.sockets().release(s.index, local.holder_bit, entry.now())) return false;
-    leased = leased && !leased_by_another(local, key);
+    stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr || socket->leased == 0 || socket->holders != local.holder_bit ||
+        leased_by_another(local, s.index)) {
+      return;
+    }
+    key = key_of(*socket);
+    socket->leased = 0;
   }
-  if (leased) {
-    const ControlScope control(*this);
-    control::Client* c = client_for(local);
-    if (c != nullptr) static_cast<void>(c->release_listen(local.id, key));
+  const ControlScope control(*this);
+  control::Client* c = client_for(local);
+  if (c != nullptr) static_cast<void>(c->release_listen(local.id, key));
+}
+
+void Impl::withdraw_all(LocalStack& local) {
+  std::vector<SocketId> leased;
+  {
+    const Entry entry(local);
+    auto& sockets = local.state().sockets.sockets;
+    for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+      if (sockets[i].kind != stack::SocketKind::kFree && sockets[i].leased != 0)
+        leased.push_back({i, sockets[i].generation, local.number});
+    }
   }
-  return true;
+  for (const SocketId& s : leased) withdraw(local, s);
+}
+
+void Impl::release_in(LocalStack& local, SocketId s) {
+  // First nobody is sent here any more, then the door is closed: others may listen on this port,
+  // and whoever connects meanwhile is to find one of these.
+  withdraw(local, s);
+  Entry entry(local);
+  if (entry.find(s.index, s.generation) != nullptr)
+    entry.sockets().release(s.index, local.holder_bit, entry.now());
 }
 
 void Impl::release(SocketId s) {

@@ -50,6 +50,7 @@ control::Client* Impl::client() {
   }
   client_.emplace(std::move(*made));
   replace_table(base::UniqueFd(base::sys::fcntl(client_->table_fd(), F_DUPFD_CLOEXEC, 0)));
+  if (keeper_.running()) keeper_.watch_control(client_->fd());
   return &*client_;
 }
 
@@ -158,6 +159,7 @@ void Impl::leave() {
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = *arenas_[i];
     bool last = true;
+    if (local.joined) withdraw_all(local);
     {
       Entry entry(local);
       stack::StackState& state = local.state();

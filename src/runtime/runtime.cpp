@@ -181,8 +181,17 @@ void Runtime::before_fork() { impl_->before_fork(); }
 void Runtime::after_fork_parent(pid_t child) { impl_->after_fork_parent(child); }
 void Runtime::after_fork_child() { impl_->after_fork_child(); }
 void Runtime::settle() { static_cast<void>(impl_->own()); }
-void Runtime::before_exec() { impl_->before_exec(); }
+std::vector<StackHandover> Runtime::before_exec(std::span<const SocketId> kept) {
+  return impl_->before_exec(kept);
+}
 void Runtime::after_failed_exec() { impl_->after_failed_exec(); }
+std::unique_ptr<Runtime> Runtime::take_over(const Options& options,
+                                            std::span<const StackHandover> handed,
+                                            std::span<const SocketId> kept) {
+  auto impl = std::make_unique<Impl>(options);
+  impl->take_over(handed, kept);
+  return std::unique_ptr<Runtime>(new Runtime(std::move(impl)));
+}
 void Runtime::leave() { impl_->leave(); }
 bool Runtime::inside() { return Inside::depth != 0; }
 void Runtime::set_deferred_signal_hook(void (*hook)()) {

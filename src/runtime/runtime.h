@@ -11,10 +11,12 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "runtime/handover.h"
 
 namespace ringway::runtime {
 
@@ -151,10 +153,18 @@ class Runtime {
   /// Makes the process's own stack now, while it may still reach the daemon (before setuid or
   /// chroot).
   void settle();
-  /// Around execve: the new image holds nothing. Gives up all holds; after a failed execve they are
-  /// taken again (sockets whose only holder this process was stay open throughout).
-  void before_exec();
+  /// Before execve: what the new image needs to find the stacks of `kept`; the descriptors stay
+  /// this process's, and the caller lets them go over. Holds of stacks that are not handed over are
+  /// given up. No other call until after_failed_exec().
+  std::vector<StackHandover> before_exec(std::span<const SocketId> kept);
+  /// What was given up stays so; the rest goes on.
   void after_failed_exec();
+  /// In the new image: takes the stacks up, in this order (SocketId::arena counts them), owns the
+  /// descriptors from here on, and releases everything but `kept`, given with the new numbers. The
+  /// process makes a stack of its own on its first new use of the network.
+  static std::unique_ptr<Runtime> take_over(const Options& options,
+                                            std::span<const StackHandover> handed,
+                                            std::span<const SocketId> kept);
   /// Releases everything that this process holds and leaves the network; unsent data is sent on by
   /// a reaper. Called from exit handlers; no other call may follow.
   void leave();

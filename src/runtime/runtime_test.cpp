@@ -221,6 +221,50 @@ TEST_F(RuntimeTest, Leave_OtherProcessConnected_SeesTheEnd) {
   EXPECT_EQ(code_of(child), 0);
 }
 
+TEST_F(RuntimeTest, Exec_NewImage_HasWhatWasKeptAndReleasesTheRest) {
+  const SocketId l = listener();
+  const SocketId kept = connect(name_of(l));
+  const SocketId its = accept(l);
+  const SocketId closed = connect(name_of(l));
+  const SocketId dropped = accept(l);
+  const pid_t child = forked([&] {
+    const SocketId over[] = {kept};
+    std::vector<StackHandover> handed = runtime_->before_exec(over);
+    if (handed.size() != 1) return 1;
+    for (std::int32_t& fd : handed[0].fds) fd = fd < 0 ? -1 : ::dup(fd);
+    const SocketId same{kept.index, kept.generation, 0};
+    Options options;
+    options.directory = directory_;
+    options.daemon_path = RINGWAYD_PATH;
+    const auto next = Runtime::take_over(options, handed, {&same, 1});
+    const char text[] = "from the new image";
+    const iovec v{const_cast<char*>(text), sizeof text - 1};
+    if (next->send(same, &v, 1, MSG_NOSIGNAL, nullptr) != 18) return 2;
+    WaitItem item{same, EPOLLIN, 0};
+    if (next->wait({&item, 1}, {}, next->now() + kPatience, nullptr) != 1) return 3;
+    next->leave();
+    return 0;
+  });
+  runtime_->release(kept);
+  runtime_->release(closed);
+  EXPECT_EQ(get(dropped), "");
+  EXPECT_EQ(get(its), "from the new image");
+  EXPECT_EQ(put(its, "answer"), 6);
+  EXPECT_EQ(code_of(child), 0);
+  EXPECT_NE(get(its), "(nothing)");
+}
+
+TEST_F(RuntimeTest, Exec_Fails_EverythingGoesOn) {
+  const SocketId l = listener();
+  const SocketId c = connect(name_of(l));
+  const SocketId a = accept(l);
+  const SocketId over[] = {c};
+  EXPECT_EQ(runtime_->before_exec(over).size(), 1U);
+  runtime_->after_failed_exec();
+  EXPECT_EQ(put(c, "on"), 2);
+  EXPECT_EQ(get(a), "on");
+}
+
 TEST_F(RuntimeTest, PeersComeAndGo_WhileAThreadWaits_LinksAreReused) {
   const SocketId l = listener();
   const base::Endpoint name = name_of(l);

@@ -267,7 +267,24 @@ void Runtime::before_fork() { g_mutex.lock(); }
 void Runtime::after_fork_parent(pid_t) { g_mutex.unlock(); }
 void Runtime::after_fork_child() { g_mutex.unlock(); }
 void Runtime::settle() {}
-void Runtime::before_exec() {}
+// The sockets are the process's own descriptors here: they go over as what they are.
+std::vector<StackHandover> Runtime::before_exec(std::span<const SocketId> kept) {
+  std::vector<StackHandover> handed;
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (i % StackHandover::kFds == 0) handed.emplace_back().fds.fill(-1);
+    handed.back().fds[i % StackHandover::kFds] = fd_of(kept[i]);
+  }
+  return handed;
+}
+std::unique_ptr<Runtime> Runtime::take_over(const Options&, std::span<const StackHandover> handed,
+                                            std::span<const SocketId>) {
+  for (const StackHandover& stack : handed) {
+    for (const int fd : stack.fds) {
+      if (fd >= 0) g_owned[fd] = true;
+    }
+  }
+  return std::unique_ptr<Runtime>(new Runtime(std::make_unique<Impl>()));
+}
 void Runtime::after_failed_exec() {}
 void Runtime::leave() {}
 bool Runtime::inside() { return false; }
