@@ -190,6 +190,11 @@ class Stack {
   void input_slow(std::uint16_t port, Received& frame, base::Instant now);
   void input_tcp(std::uint16_t port, Received& frame, const base::Endpoint& local,
                  const base::Endpoint& remote, const L4& l4, base::Instant now);
+  static tcp::Segment segment_of(const Received& frame, const L4& l4);
+  bool to_connection(std::uint16_t port, Received& frame, std::uint32_t connection, const L4& l4,
+                     base::Instant now);
+  void to_listener(std::uint16_t port, Received& frame, const base::Endpoint& local,
+                   const base::Endpoint& remote, const L4& l4, base::Instant now);
   void install(std::uint16_t index, LinkParts parts);
   void init_links_interface();
   ip::Outputs outputs() const;
