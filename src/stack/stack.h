@@ -171,6 +171,7 @@ class Stack {
     std::uint32_t length;
   };
 
+  bool run_timers(base::Instant now);
   std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
   std::uint32_t poll_marked(base::Instant now);
   void set_hot_links(bool hot);
@@ -229,6 +230,7 @@ class Stack {
   std::uint32_t links_generation_ = 0;  ///< state_->links_generation when all links were mapped
   port::TouchedPorts touched_;
   ring::RoomMade room_made_;
+  base::Instant timers_looked_at_{0};
   ring::Mailbox* mailbox_ = nullptr;
   std::vector<int> bells_;
   tcp::Tcp tcp_;
