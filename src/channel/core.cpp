@@ -9,6 +9,7 @@
 #include <bit>
 #include <cerrno>
 
+#include "base/relax.h"
 #include "channel/endpoint.h"
 
 namespace ringway {
@@ -21,7 +22,7 @@ namespace {
 
 /// Looks for input within the lock before a wait leaves it: an answer of a peer on another core
 /// takes less (about 2 us at most, well below a turn).
-constexpr std::uint32_t kLingerRounds = 400;
+constexpr std::uint32_t kLingerRounds = 100;
 /// The clock is read while there is nothing to do; under load every so many rounds. That is a
 /// system's "coarse" time, good to a few microseconds, and only where nothing measures round trips.
 constexpr std::uint32_t kBusyRounds = 8;
@@ -140,15 +141,22 @@ void Channel::Core::receive(Entry& entry, const Completion* enough) {
   // What was submitted leaves before anything else is looked at: the peer can begin.
   if (tcp().has_output()) tcp().output(now_);
   stack.flush();
-  for (std::uint32_t round = 0;; ++round) {
-    const bool input = stack.has_input();
-    if (input || (round == 0 && overdue())) stack.turn(now_);
-    if (input || round == 0) {
+  bool input = stack.has_input_inside();
+  if (input || overdue()) stack.turn(now_);
+  drain_events(entry);
+  complete(entry);
+  for (std::uint32_t round = 0; round < kLingerRounds; ++round) {
+    if (out_ >= enough || !stack.bells().empty()) return;
+    input = stack.has_input_inside();
+    if (input) {
+      stack.turn(now_);
       drain_events(entry);
       complete(entry);
+    } else if (round == 0) {
+      refresh();  // while the peer works
+    } else {
+      base::relax();
     }
-    if (out_ >= enough || round == kLingerRounds || !stack.bells().empty()) return;
-    if (round == 1 && !input) refresh();  // while the peer works
   }
 }
 

@@ -1,12 +1,12 @@
 // Waiting: within the lock, outside of it, asleep.
 
-#include <immintrin.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 
+#include "base/relax.h"
 #include "channel/core.h"
 #include "runtime/attendance.h"
 
@@ -40,7 +40,7 @@ bool Channel::Core::spin(Instant deadline) {
   for (const Instant end = std::min(deadline, now_ + kSpin); now_ < end; refresh()) {
     for (int i = 0; i < 32; ++i) {
       if (news()) return true;
-      _mm_pause();
+      base::relax();
     }
     if (overdue()) return true;
   }

@@ -23,6 +23,8 @@ namespace ringway::ring {
 struct alignas(64) Slot {
   static constexpr std::uint32_t kInlineBytes = 248;
   static constexpr std::uint32_t kHeaderBytes = 8;
+  static constexpr std::uint32_t kLine = 64;                     ///< bytes of a cache line
+  static constexpr std::uint32_t kFirst = kLine - kHeaderBytes;  ///< of a frame, in line 0
 
   std::atomic<std::uint32_t> seq;  ///< position + 1 once the slot is published
   std::uint16_t length;            ///< of an inline frame

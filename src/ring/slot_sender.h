@@ -36,8 +36,8 @@ class SlotSender {
       : state_(state), shared_(shared), region_(region) {}
 
   static constexpr std::uint32_t kNoFrame = UINT32_MAX;
-  static constexpr std::uint32_t kLine = 64;                           ///< bytes of a cache line
-  static constexpr std::uint32_t kFirst = kLine - Slot::kHeaderBytes;  ///< of a frame, in line 0
+  static constexpr std::uint32_t kLine = Slot::kLine;
+  static constexpr std::uint32_t kFirst = Slot::kFirst;
 
   /// Room for `length` bytes. `slot` is kNoFrame for a frame that rides in the ring.
   struct Reservation {

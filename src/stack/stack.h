@@ -74,6 +74,15 @@ class Stack {
   }
   /// True if turn() would find something to receive. Reads shared memory only; needs no lock.
   bool has_input() const;
+  /// The same for who holds the lock: nobody can take links away meanwhile, so it is cheaper.
+  bool has_input_inside() const {
+    if (mailbox_ != nullptr && mailbox_->summary.load(std::memory_order_relaxed) != 0) return true;
+    for (std::uint32_t i = 0; i < state_->hot_count; ++i) {
+      const Link* link = links_[state_->hot[i]].get();
+      if (link != nullptr && link->receiver().ready()) return true;
+    }
+    return false;
+  }
   base::Instant next_deadline() const;
   /// Doorbells to ring after the lock is released. The caller takes them all and clears.
   std::vector<int>& bells() { return bells_; }
@@ -179,6 +188,7 @@ class Stack {
     std::uint32_t length;
   };
 
+  bool run_timers(base::Instant now);
   std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
   std::uint32_t poll_marked(base::Instant now);
   void set_hot_links(bool hot);
@@ -198,6 +208,11 @@ class Stack {
   void input_slow(std::uint16_t port, Received& frame, base::Instant now);
   void input_tcp(std::uint16_t port, Received& frame, const base::Endpoint& local,
                  const base::Endpoint& remote, const L4& l4, base::Instant now);
+  static tcp::Segment segment_of(const Received& frame, const L4& l4);
+  bool to_connection(std::uint16_t port, Received& frame, std::uint32_t connection, const L4& l4,
+                     base::Instant now);
+  void to_listener(std::uint16_t port, Received& frame, const base::Endpoint& local,
+                   const base::Endpoint& remote, const L4& l4, base::Instant now);
   void install(std::uint16_t index, LinkParts parts);
   void init_links_interface();
   ip::Outputs outputs() const;
@@ -232,6 +247,7 @@ class Stack {
   std::uint32_t links_generation_ = 0;  ///< state_->links_generation when all links were mapped
   port::TouchedPorts touched_;
   ring::RoomMade room_made_;
+  base::Instant timers_looked_at_{0};
   ring::Mailbox* mailbox_ = nullptr;
   std::vector<int> bells_;
   tcp::Tcp tcp_;

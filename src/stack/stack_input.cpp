@@ -35,10 +35,14 @@ void Stack::input(std::uint16_t port, Received& frame, base::Instant now) {
     return;
   }
   const std::byte* ip = frame.data + kEthernet;
-  const std::byte* l4 = ip + 20;
-  const base::Endpoint remote{base::IpAddress::from_v4_bytes(ip + 12), base::load_be16(l4)};
-  const base::Endpoint local{base::IpAddress::from_v4_bytes(ip + 16), base::load_be16(l4 + 2)};
-  input_tcp(port, frame, local, remote, {l4, kEthernet + 20, base::load_be16(ip + 2) - 20U}, now);
+  const std::byte* header = ip + 20;
+  const L4 l4{header, kEthernet + 20, base::load_be16(ip + 2) - 20U};
+  const std::uint32_t connection = tcp_.find_plain(ip + 12, header);
+  if (connection != 0 && to_connection(port, frame, connection, l4, now)) [[likely]]
+    return;
+  const base::Endpoint remote{base::IpAddress::from_v4_bytes(ip + 12), base::load_be16(header)};
+  const base::Endpoint local{base::IpAddress::from_v4_bytes(ip + 16), base::load_be16(header + 2)};
+  to_listener(port, frame, local, remote, l4, now);
 }
 
 void Stack::input_slow(std::uint16_t port, Received& frame, base::Instant now) {
@@ -135,23 +139,38 @@ void Stack::icmp_error(const ip::IcmpError& error, base::Instant now) {
 
 void Stack::input_tcp(std::uint16_t port, Received& frame, const base::Endpoint& local,
                       const base::Endpoint& remote, const L4& l4, base::Instant now) {
+  const std::uint32_t connection = tcp_.find(local, remote);
+  if (connection != 0 && to_connection(port, frame, connection, l4, now)) return;
+  to_listener(port, frame, local, remote, l4, now);
+}
+
+tcp::Segment Stack::segment_of(const Received& frame, const L4& l4) {
   tcp::Segment segment;
   segment.data = l4.data;
   segment.length = l4.length;
   segment.offset = frame.desc.offset + l4.offset;
   segment.frame = frame.frame;
   segment.must_copy = frame.must_copy;
-  const std::uint32_t connection = tcp_.find(local, remote);
-  if (connection != 0) [[likely]] {
-    // On a link everybody is who his link says: a peer cannot reach into the flows of others.
-    if (path(tcp_.conn(connection).path).port != port) {
-      state_->counters.add(Count::kDropForeignFlow);
-      return;
-    }
-    const bool try_listener = tcp_.input(connection, segment, now);
-    frame.taken = segment.taken;
-    if (!try_listener) return;
+  return segment;
+}
+
+/// False: the connection gives way to a new one, if somebody listens.
+bool Stack::to_connection(std::uint16_t port, Received& frame, std::uint32_t connection,
+                          const L4& l4, base::Instant now) {
+  // On a link everybody is who his link says: a peer cannot reach into the flows of others.
+  if (path(tcp_.conn(connection).path).port != port) [[unlikely]] {
+    state_->counters.add(Count::kDropForeignFlow);
+    return true;
   }
+  tcp::Segment segment = segment_of(frame, l4);
+  const bool try_listener = tcp_.input(connection, segment, now);
+  frame.taken = segment.taken;
+  return !try_listener;
+}
+
+void Stack::to_listener(std::uint16_t port, Received& frame, const base::Endpoint& local,
+                        const base::Endpoint& remote, const L4& l4, base::Instant now) {
+  const tcp::Segment segment = segment_of(frame, l4);
   const std::uint32_t way_back = path_for(port, local.address, remote.address);
   if (way_back == 0) {
     state_->counters.add(Count::kDropNoPath);

@@ -73,6 +73,52 @@ TEST_F(StackTest, Bytes_CrossTheLinkBothWays) {
   EXPECT_EQ(receive(*pair_.a.stack, from, 100).size(), 64U);
 }
 
+TEST_F(StackTest, ConnectionsInTurn_EachGetsItsOwnBytesAndSoDoesOneInAnOldPlace) {
+  const auto first = connect(80);
+  const auto second = connect(81);
+  const auto exchange = [&](const auto& connection, char mark) {
+    const std::array<std::byte, 3> data{std::byte(mark), std::byte(mark), std::byte(mark)};
+    EXPECT_EQ(send(*pair_.a.stack, connection.first, data), 3U);
+    pair_.run();
+    const auto got = receive(*pair_.b.stack, connection.second, 10);
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), data.begin(), data.end())) << mark;
+  };
+  for (int i = 0; i < 3; ++i) {
+    exchange(first, '1');
+    exchange(second, '2');
+    exchange(second, '3');
+  }
+  // The one that was heard of last goes, and its place is taken by one of other ports.
+  pair_.b.stack->tcp().abort(second.second, pair_.now);
+  pair_.a.stack->tcp().abort(second.first, pair_.now);
+  pair_.run();
+  exchange(first, '4');
+  const auto third = connect(82);
+  EXPECT_EQ(third.second, second.second);
+  exchange(third, '5');
+  exchange(first, '6');
+}
+
+TEST_F(StackTest, TurnsThatAlwaysReceive_RunTimersAllTheSame) {
+  const auto [from, to] = connect();
+  const auto data = pattern(10);
+  const iovec piece{const_cast<std::byte*>(data.data()), data.size()};
+  pair_.a.stack->tcp().send(from, {&piece, 1}, true, pair_.now);  // MSG_MORE: waits for a timer
+  pair_.run();
+  ASSERT_TRUE(receive(*pair_.b.stack, to, 100).empty());
+  const base::Instant due = pair_.now + base::Duration::milliseconds(202);
+  for (; pair_.now < due; pair_.now = pair_.now + base::Duration::microseconds(50)) {
+    ASSERT_EQ(send(*pair_.b.stack, to, data), data.size());
+    ASSERT_TRUE(pair_.a.stack->has_input());
+    ASSERT_TRUE(pair_.a.stack->has_input_inside());
+    pair_.a.stack->turn(pair_.now);
+    receive(*pair_.a.stack, from, 100);
+  }
+  EXPECT_FALSE(pair_.a.stack->has_input_inside());
+  pair_.b.stack->turn(pair_.now);
+  EXPECT_EQ(receive(*pair_.b.stack, to, 100), data);
+}
+
 TEST_F(StackTest, ClosedOnBothSides_LeavesNoConnectionCellOrFrame) {
   const auto [from, to] = connect();
   send(*pair_.a.stack, from, pattern(100'000));

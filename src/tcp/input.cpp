@@ -133,4 +133,13 @@ std::uint32_t Tcp::find(const base::Endpoint& local, const base::Endpoint& remot
   });
 }
 
+std::uint32_t Tcp::look_up_plain(const std::byte* addresses, const std::byte* ports) {
+  const base::Endpoint remote{base::IpAddress::from_v4_bytes(addresses), base::load_be16(ports)};
+  const base::Endpoint local{base::IpAddress::from_v4_bytes(addresses + 4),
+                             base::load_be16(ports + 2)};
+  const std::uint32_t found = find(local, remote);
+  if (found != 0) last_found_ = found;
+  return found;
+}
+
 }  // namespace ringway::tcp

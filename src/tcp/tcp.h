@@ -3,10 +3,12 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/time.h"
 #include "tcp/context.h"
 #include "tcp/segment.h"
@@ -114,6 +116,14 @@ class Tcp {
   // --- input (input.h, receive.cpp) ---
 
   std::uint32_t find(const base::Endpoint& local, const base::Endpoint& remote) const;
+  /// The same for a plain IPv4 segment as it lies: two addresses, source first, and the first four
+  /// bytes of its header. Most often it is of the same connection as the one before: nothing is
+  /// hashed then.
+  std::uint32_t find_plain(const std::byte* addresses, const std::byte* ports) {
+    if (last_found_ != 0 && is_plain_flow(conn(last_found_), addresses, ports)) [[likely]]
+      return last_found_;
+    return look_up_plain(addresses, ports);
+  }
   /// The listener for a SYN to `local`; 0: none.
   std::uint32_t find_listener(const base::Endpoint& local) const;
   /// A segment of `connection`. TIME-WAIT may take a new SYN: then the answer is true, and the
@@ -160,8 +170,23 @@ class Tcp {
 
  private:
   bool take_event(Event& event);
+  /// A connection that was freed is kClosed, whatever else is left in it.
+  static bool is_plain_flow(const Connection& c, const std::byte* addresses,
+                            const std::byte* ports) {
+    std::uint32_t remote;
+    std::uint32_t local;
+    std::memcpy(&remote, addresses, sizeof remote);
+    std::memcpy(&local, addresses + 4, sizeof local);
+    const bool differs = (c.remote_port != base::load_be16(ports)) |
+                         (c.local_port != base::load_be16(ports + 2)) | (c.remote_tail != remote) |
+                         (c.local_tail != local) | (c.is_v6 != 0) |
+                         ((c.flags & kInFlowTable) == 0) | (c.state == State::kClosed);
+    return !differs;
+  }
+  std::uint32_t look_up_plain(const std::byte* addresses, const std::byte* ports);
 
   Context t_;
+  std::uint32_t last_found_ = 0;  ///< by find_plain(); may have been freed since
 };
 
 }  // namespace ringway::tcp
