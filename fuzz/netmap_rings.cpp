@@ -44,7 +44,8 @@ struct Port {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const int ready = ::setenv("RINGWAY_NETWORK", "fuzz", 1) + std::atexit(&ringway::netmap::leave);
+  static const int ready =
+      ::setenv("RINGWAY_NETWORK", "fuzz", 1) + std::atexit(&ringway::netmap::leave);
   (void)ready;
   static Port ports[] = {Port("vale0:a"), Port("vale0:b"), Port("x{1"), Port("x}1")};
   // Steps of 8 bytes: port and action, place, value.
@@ -55,14 +56,30 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::uint32_t value = 0;
     std::memcpy(&value, data + 4, sizeof value);
     switch (data[0] >> 3 & 7) {
-      case 0: ring.head = value; break;
-      case 1: ring.head = ring.cur = data[1] & 15; break;
-      case 2: ring.tail = value; break;
-      case 3: slot.buf_idx = value; break;
-      case 4: slot.len = static_cast<std::uint16_t>(value); break;
-      case 5: slot.flags = static_cast<std::uint16_t>(value); break;
-      case 6: hooks::ioctl(port.fd, abi::kTxSync, nullptr); break;
-      default: hooks::ioctl(port.fd, abi::kRxSync, nullptr); break;
+      case 0:
+        ring.head = value;
+        break;
+      case 1:
+        ring.head = ring.cur = data[1] & 15;
+        break;
+      case 2:
+        ring.tail = value;
+        break;
+      case 3:
+        slot.buf_idx = value;
+        break;
+      case 4:
+        slot.len = static_cast<std::uint16_t>(value);
+        break;
+      case 5:
+        slot.flags = static_cast<std::uint16_t>(value);
+        break;
+      case 6:
+        hooks::ioctl(port.fd, abi::kTxSync, nullptr);
+        break;
+      default:
+        hooks::ioctl(port.fd, abi::kRxSync, nullptr);
+        break;
     }
   }
   return 0;

@@ -4,7 +4,8 @@
 
 #include "netmap/abi.h"
 
-/// The legacy request, the options of the current one, and the blocks of a program that syncs without system calls (CSB).
+/// The legacy request, the options of the current one, and the blocks of a program that syncs
+/// without system calls (CSB).
 namespace ringway::netmap::abi {
 
 struct LegacyRequest {

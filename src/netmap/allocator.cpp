@@ -18,8 +18,7 @@ std::atomic<std::uint64_t>* map_of(std::uint32_t allocator, const Pool& pool) {
   return reinterpret_cast<std::atomic<std::uint64_t>*>(at(span_of(allocator) + pool.map));
 }
 
-Pool make_pool(std::uint32_t total, std::uint32_t size, std::uint64_t* offset,
-               std::uint64_t* map) {
+Pool make_pool(std::uint32_t total, std::uint32_t size, std::uint64_t* offset, std::uint64_t* map) {
   Pool pool{size, total, 0, 0, *offset, *map};
   *offset += pages(std::uint64_t{total} * size);
   *map += (total + 63) / 64 * 8;
@@ -27,9 +26,9 @@ Pool make_pool(std::uint32_t total, std::uint32_t size, std::uint64_t* offset,
 }
 
 bool is_sane(const Geometry& g) {
-  return g.if_size >= 64 && g.if_size <= 4096 && g.ring_size >= 256 + 16 &&
-         g.ring_size <= 131072 && g.buf_size >= 64 && g.buf_size <= 65536 && g.if_total > 0 &&
-         g.ring_total > 0 && g.buf_total > kReservedBuffers;
+  return g.if_size >= 64 && g.if_size <= 4096 && g.ring_size >= 256 + 16 && g.ring_size <= 131072 &&
+         g.buf_size >= 64 && g.buf_size <= 65536 && g.if_total > 0 && g.ring_total > 0 &&
+         g.buf_total > kReservedBuffers;
 }
 
 void ready_global() {
@@ -58,8 +57,9 @@ Geometry geometry_for(const RingDemand& d) {
   g.ring_size = std::max(20480U, (256 + 16 * slots + 63) / 64 * 64);
   const std::uint64_t buffers = std::uint64_t{4 * kPipes + rx} * d.rx_slots +
                                 std::uint64_t{4 * kPipes + tx} * d.tx_slots + kReservedBuffers;
-  const std::uint64_t room = (kSpan - kMapBytes - pages(12 * 1024) -
-                              pages(std::uint64_t{g.ring_total} * g.ring_size)) / g.buf_size;
+  const std::uint64_t room =
+      (kSpan - kMapBytes - pages(12 * 1024) - pages(std::uint64_t{g.ring_total} * g.ring_size)) /
+      g.buf_size;
   const std::uint64_t wanted = std::max<std::uint64_t>(4098, buffers + d.extra_bufs);
   g.buf_total = static_cast<std::uint32_t>(std::min(wanted, room));
   return g;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "netmap/allocator.h"
+#include "netmap/device.h"
 #include "netmap/extmem.h"
 #include "netmap/offsets.h"
 #include "netmap/ports.h"
@@ -176,8 +177,7 @@ int select_for(const Port& port, const abi::Register& request, Descriptor& d) {
   const std::uint32_t mode = is_monitor ? std::uint32_t{abi::kModeNicSw} : request.nr_mode;
   if (is_monitor) {
     s = {0, port.tx_all(), 0, port.rx_all()};
-  } else if (const int wrong =
-                 select_rings(port, mode, request.nr_ringid, request.nr_flags, &s);
+  } else if (const int wrong = select_rings(port, mode, request.nr_ringid, request.nr_flags, &s);
              wrong != 0) {
     return wrong;
   }
@@ -195,6 +195,9 @@ int finish_bind(std::uint32_t index, abi::Register* request, const RegisterOptio
   Descriptor& d = descriptor_at(index);
   Port& port = port_at(d.port);
   const bool exclusive = (request->nr_flags & abi::kExclusive) != 0;
+  if (port.kind.load() == PortKind::kDevice) {
+    if (const int failed = open_interface(d.port); failed != 0) return failed;
+  }
   if (const int failed = bring_up(d.port); failed != 0) return failed;
   if (!may_use(d, exclusive)) return EBUSY;
   if (const int failed = make_if(d, port); failed != 0) return failed;

@@ -52,7 +52,8 @@ class Buffers {
   /// What a filled slot holds. A bad index is buffer 0; what does not fit the buffer is empty.
   Piece piece(const Kring& kring, const abi::Slot& slot) const {
     const std::uint32_t offset = offset_of(kring, slot);
-    return {address(checked(slot.buf_idx)) + offset, slot.len + offset > size_ ? 0U : std::uint32_t{slot.len}};
+    return {address(checked(slot.buf_idx)) + offset,
+            slot.len + offset > size_ ? 0U : std::uint32_t{slot.len}};
   }
   /// Where a slot may be filled; nothing if its index is bad.
   Piece room(const Kring& kring, const abi::Slot& slot) const {
@@ -66,8 +67,7 @@ class Buffers {
     if (kring.offset_mask == 0) [[likely]]
       return 0;
     const std::uint64_t asked = once(slot.ptr) & kring.offset_mask;
-    return static_cast<std::uint32_t>(
-        std::min({asked, kring.max_offset, std::uint64_t{size_}}));
+    return static_cast<std::uint32_t>(std::min({asked, kring.max_offset, std::uint64_t{size_}}));
   }
 
   std::byte* base_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "netmap/binding.h"
+#include "netmap/device.h"
 #include "netmap/hooks.h"
 
 namespace ringway::netmap::hooks {
@@ -29,9 +30,8 @@ std::atomic<std::size_t> count{0};
 
 auto find(int epoll_fd, int fd) {
   auto& list = interests();
-  return std::find_if(list.begin(), list.end(), [&](const Interest& i) {
-    return i.epoll_fd == epoll_fd && i.fd == fd;
-  });
+  return std::find_if(list.begin(), list.end(),
+                      [&](const Interest& i) { return i.epoll_fd == epoll_fd && i.fd == fd; });
 }
 
 short poll_bits(std::uint32_t events) {
@@ -58,11 +58,14 @@ int collect(int epoll_fd, epoll_event* events, int most) {
   return found;
 }
 
-void arm_all(int epoll_fd) {
+/// Rings are armed; what else is to be watched goes into `items`.
+void arm_all(int epoll_fd, std::vector<pollfd>* items) {
   const std::lock_guard lock(guard);
   for (const Interest& i : interests()) {
     const std::uint32_t descriptor = descriptor_of(i.fd);
-    if (i.epoll_fd == epoll_fd && descriptor != kNone) arm(descriptor_at(descriptor));
+    if (i.epoll_fd != epoll_fd || i.disabled || descriptor == kNone) continue;
+    arm(descriptor_at(descriptor));
+    watch_interface(descriptor_at(descriptor), poll_bits(i.event.events), items);
   }
 }
 
@@ -123,7 +126,9 @@ int epoll_wait(int epoll_fd, epoll_event* events, int most, std::int64_t nanosec
     int found = look_once(epoll_fd, events, most, look);
     if (found != 0 || nanoseconds == 0) return found;
     const bool bell = own_bell() != kNone;
-    arm_all(epoll_fd);
+    std::vector<pollfd> items = {{epoll_fd, POLLIN, 0}};
+    if (bell) items.push_back({own_bell_fd(), POLLIN, 0});
+    arm_all(epoll_fd, &items);
     found = look_once(epoll_fd, events, most, look);
     if (found != 0) return found;
     const std::int64_t now = now_ns();
@@ -131,8 +136,7 @@ int epoll_wait(int epoll_fd, epoll_event* events, int most, std::int64_t nanosec
     tidy_up();
     constexpr std::int64_t kWithoutBell = 1'000'000;
     const std::int64_t left = nanoseconds < 0 ? -1 : end - now;
-    pollfd items[2] = {{epoll_fd, POLLIN, 0}, {own_bell_fd(), POLLIN, 0}};
-    const int woken = others(items, bell ? 2 : 1, bell ? left : kWithoutBell, mask);
+    const int woken = others(items.data(), items.size(), bell ? left : kWithoutBell, mask);
     if (bell) silence_own_bell();
     if (woken < 0) return woken;
   }

@@ -85,8 +85,7 @@ int make_extmem(abi::OptExtmem* option, std::uint32_t* out) {
   Allocator trial{};
   if (!lay_out(trial, geometry) || trial.bytes > info.nr_memsize) return ENOMEM;
   Geometry whole = geometry;  // what is left over becomes buffers
-  whole.buf_total +=
-      static_cast<std::uint32_t>((info.nr_memsize - trial.bytes) / trial.bufs.size);
+  whole.buf_total += static_cast<std::uint32_t>((info.nr_memsize - trial.bytes) / trial.bufs.size);
   int error = 0;
   const std::uint32_t index = make_allocator(whole, &error);
   if (index == 0) return error;

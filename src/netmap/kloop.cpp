@@ -36,7 +36,8 @@ std::vector<Looped> rings_of(const Descriptor& d, const KloopOptions& options) {
   auto* ktoa = reinterpret_cast<abi::CsbKtoa*>(d.csb_ktoa);
   const auto add = [&](bool is_tx, std::uint32_t i) {
     const std::size_t n = rings.size();
-    const KloopEventfds fds = options.eventfds != nullptr ? options.eventfds[n] : KloopEventfds{-1, -1};
+    const KloopEventfds fds =
+        options.eventfds != nullptr ? options.eventfds[n] : KloopEventfds{-1, -1};
     rings.push_back({&kring_of(d, is_tx, i), atok + n, ktoa + n, fds.ioeventfd, fds.irqfd});
   };
   for (std::uint32_t i = d.tx_first; i < d.tx_last; ++i) add(true, i);

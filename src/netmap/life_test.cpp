@@ -240,7 +240,8 @@ TEST(Monitor, OwnerThatLeaves_IsToldByPoll) {
 
 TEST(Extmem, PortLivesInTheProgramsMemory) {
   constexpr std::size_t kBytes = 16 << 20;
-  void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   abi::OptExtmem option{};
   option.nro_opt.nro_reqtype = abi::kOptExtmem;
   option.nro_usrptr = reinterpret_cast<std::uint64_t>(memory);

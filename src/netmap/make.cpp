@@ -241,7 +241,8 @@ int make_device(std::string_view name, const abi::Register& request, std::uint32
   port.host_tx = bounded(request.nr_host_tx_rings, 1, 64);
   port.host_rx = bounded(request.nr_host_rx_rings, 1, 64);
   port.mtu = mtu_of(interface);
-  if (allocator == kNone) allocator = find_allocator(request.nr_mem_id == 0 ? 1 : request.nr_mem_id);
+  if (allocator == kNone)
+    allocator = find_allocator(request.nr_mem_id == 0 ? 1 : request.nr_mem_id);
   hold_allocator(allocator);
   port.allocator = allocator;
   *out = index;

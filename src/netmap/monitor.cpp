@@ -24,8 +24,7 @@ bool watches(const Port& monitor, const Kring& ring) {
 Kring* target_of(const Port& monitor, const Kring& ring) {
   const Port& owner = port_at(ring.port);
   const std::uint32_t own = ring.is_tx != 0 ? owner.tx_rings : owner.rx_rings;
-  const std::uint32_t place =
-      ring.index < own ? ring.index : monitor.rx_rings + (ring.index - own);
+  const std::uint32_t place = ring.index < own ? ring.index : monitor.rx_rings + (ring.index - own);
   const std::uint32_t first = monitor.first_kring;
   const std::uint64_t number = std::uint64_t{first} + monitor.tx_all() + place;
   if (first == kNone || number >= kMaxKrings || place >= monitor.rx_all()) return nullptr;

@@ -26,9 +26,7 @@ std::uint32_t complete_until(const Kring& kring, std::uint32_t from, std::uint32
   return end;
 }
 
-bool same(const abi::Slot& a, const abi::Slot& b) {
-  return std::memcmp(&a, &b, sizeof a) == 0;
-}
+bool same(const abi::Slot& a, const abi::Slot& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
 void return_slots(Kring& rx, const Kring& tx, std::uint32_t from, std::uint32_t to) {
   const Buffers buffers(rx.allocator);
@@ -74,7 +72,8 @@ void pipe_tx(Kring& kring, std::uint32_t head) {
   }
   kring.hwcur.store(head, std::memory_order_relaxed);
   const std::uint32_t released = previous(peer.hwcur.load(std::memory_order_acquire), kring.slots);
-  if (is_watched(kring)) show_used(kring, next(kring.tail, kring.slots), next(released, kring.slots));
+  if (is_watched(kring))
+    show_used(kring, next(kring.tail, kring.slots), next(released, kring.slots));
   kring.tail = released;
 }
 

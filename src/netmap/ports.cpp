@@ -68,8 +68,8 @@ int resolve_vale(std::string_view name, const abi::Register& request, std::uint3
   return port_at(*out).kind.load() == PortKind::kDevice ? EBUSY : 0;
 }
 
-int resolve_interface(std::string_view name, const abi::Register& request,
-                      std::uint32_t allocator, std::uint32_t* out) {
+int resolve_interface(std::string_view name, const abi::Register& request, std::uint32_t allocator,
+                      std::uint32_t* out) {
   *out = find_port(name);
   if (*out == kNone) return make_device(name, request, allocator, out);
   const Port& port = port_at(*out);
@@ -81,8 +81,7 @@ int resolve_interface(std::string_view name, const abi::Register& request,
 
 int resolve(std::string_view name, const abi::Register& request, std::uint32_t allocator,
             std::uint32_t* port) {
-  if (allocator == kNone && request.nr_mem_id != 0 &&
-      find_allocator(request.nr_mem_id) == kNone) {
+  if (allocator == kNone && request.nr_mem_id != 0 && find_allocator(request.nr_mem_id) == kNone) {
     return EINVAL;
   }
   if (request.nr_mode == abi::kModePipeMaster || request.nr_mode == abi::kModePipeSlave) {

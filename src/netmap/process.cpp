@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "base/unique_fd.h"
 #include "control/proto/runtime_dir.h"
+#include "netmap/device.h"
 
 namespace ringway::netmap {
 namespace {
@@ -98,9 +99,9 @@ Result<Registry*> map_registry(int fd) {
   if (sys::ftruncate(fd, static_cast<off_t>(kFileBytes)) != 0) {
     return base::fail_errno("netmap memory cannot be made in /dev/shm");
   }
-  void* mapped = reinterpret_cast<void*>(
-      sys::raw(SYS_mmap, 0, static_cast<long>(kFileBytes), PROT_READ | PROT_WRITE,
-               MAP_SHARED | MAP_NORESERVE, fd, 0));
+  void* mapped =
+      reinterpret_cast<void*>(sys::raw(SYS_mmap, 0, static_cast<long>(kFileBytes),
+                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0));
   if (reinterpret_cast<long>(mapped) < 0 && reinterpret_cast<long>(mapped) > -4096) {
     errno = static_cast<int>(-reinterpret_cast<long>(mapped));
     return base::fail_errno("netmap memory cannot be mapped: is there a limit (ulimit -v)?");
@@ -201,9 +202,8 @@ bool reserve_pages(std::uint64_t offset, std::uint64_t bytes) {
 }
 
 void* map_file(void* where, std::size_t bytes, int protection, int flags, std::uint64_t offset) {
-  const long mapped =
-      sys::raw(SYS_mmap, reinterpret_cast<long>(where), static_cast<long>(bytes), protection,
-               flags, self.life.load(), static_cast<long>(offset));
+  const long mapped = sys::raw(SYS_mmap, reinterpret_cast<long>(where), static_cast<long>(bytes),
+                               protection, flags, self.life.load(), static_cast<long>(offset));
   if (mapped >= 0 || mapped < -4095) return reinterpret_cast<void*>(mapped);
   errno = static_cast<int>(-mapped);
   return MAP_FAILED;
@@ -263,7 +263,7 @@ void forget(int fd) {
 namespace {
 
 std::atomic<std::uint64_t> bells_taken[kMaxBells / 64];  // by threads of this process
-std::atomic<int> bell_fds[kMaxBells];                     // + 1
+std::atomic<int> bell_fds[kMaxBells];                    // + 1
 
 void unlock_byte(int fd, off_t byte) {
   struct flock lock {};
@@ -367,9 +367,11 @@ void ring_bell(std::uint32_t id) {
 bool owns_fd(int fd) {
   if (registry() == nullptr || fd < 0) return false;
   if (fd == self.directory || fd == self.life.load() || fd == self.bell_file.load()) return true;
+  if (fd < kOutOfTheWay) return false;
   const auto is_this = [fd](const auto& entry) { return entry.load() == fd + 1; };
   return std::any_of(std::begin(bell_fds), std::end(bell_fds), is_this) ||
-         std::any_of(std::begin(self.writers), std::end(self.writers), is_this);
+         std::any_of(std::begin(self.writers), std::end(self.writers), is_this) ||
+         owns_interface_fd(fd);
 }
 
 ControlLock::ControlLock() {

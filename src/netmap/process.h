@@ -24,9 +24,7 @@ void renew_after_fork();
 
 /// Address of an offset of the file, and of an allocator's span.
 std::byte* at(std::uint64_t offset);
-inline std::uint64_t span_of(std::uint32_t allocator) {
-  return kControlBytes + allocator * kSpan;
-}
+inline std::uint64_t span_of(std::uint32_t allocator) { return kControlBytes + allocator * kSpan; }
 /// Precondition: the ring's memory exists.
 abi::Ring* ring_of(const Kring& kring);
 /// Gives the pages of [offset, offset + bytes) back to the system.

@@ -37,8 +37,8 @@ constexpr std::uint64_t kFileBytes = kControlBytes + kMaxAllocators * kSpan;
 
 /// Objects of one kind of an allocator.
 struct Pool {
-  std::uint32_t size;    ///< bytes of an object
-  std::uint32_t total;   ///< objects
+  std::uint32_t size;   ///< bytes of an object
+  std::uint32_t total;  ///< objects
   std::uint32_t used;
   std::uint32_t hint;    ///< where the search for a free one begins
   std::uint64_t offset;  ///< within the span
@@ -48,7 +48,7 @@ struct Pool {
 struct Allocator {
   std::uint32_t in_use;  ///< references: ports and requests under way
   std::uint32_t is_private;
-  std::uint64_t bytes;  ///< nr_memsize
+  std::uint64_t bytes;        ///< nr_memsize
   std::uint64_t user_memory;  ///< address that extmem gave; 0: none
   std::uint32_t user_pid;
   std::uint32_t extra_total;
@@ -67,9 +67,9 @@ struct alignas(64) Kring {
   std::uint64_t ring;  ///< offset of the abi::Ring in the file; 0: none
   std::uint64_t offset_mask;
   std::uint64_t max_offset;
-  std::uint32_t peer;       ///< of a pipe: the ring at the other end
-  std::uint32_t users;      ///< descriptors bound to it
-  std::uint32_t exclusive;  ///< descriptor + 1 that holds it alone
+  std::uint32_t peer;                   ///< of a pipe: the ring at the other end
+  std::uint32_t users;                  ///< descriptors bound to it
+  std::uint32_t exclusive;              ///< descriptor + 1 that holds it alone
   std::atomic<std::uint32_t> monitors;  ///< of a ring: monitors that look at it
   // written by who syncs the ring
   alignas(64) RingLock lock;
@@ -91,21 +91,21 @@ struct Port {
   std::atomic<PortKind> kind;
   std::atomic<std::uint32_t> up;  ///< its rings exist
   char name[abi::kNameBytes];
-  std::uint32_t allocator;    ///< kNone until the rings exist
+  std::uint32_t allocator;  ///< kNone until the rings exist
   std::uint32_t wanted_allocator;
   std::uint32_t tx_rings, rx_rings, host_tx, host_rx;
   std::uint32_t tx_slots, rx_slots;
   std::uint32_t extra_wanted;
   std::uint32_t first_kring;  ///< tx, host tx, rx, host rx; kNone until the rings exist
   std::uint32_t krings;
-  std::uint32_t descriptors;  ///< bound to it
-  std::uint32_t children;     ///< pipes on it
-  std::uint32_t automatic;    ///< made for a pipe: goes with the last one
+  std::uint32_t descriptors;             ///< bound to it
+  std::uint32_t children;                ///< pipes on it
+  std::uint32_t automatic;               ///< made for a pipe: goes with the last one
   std::atomic<std::uint32_t> on_switch;  ///< switch + 1
   std::uint32_t switch_port;
   std::uint32_t host_switch_port;  ///< + 1; of an attached device with its host side
-  std::uint32_t attached;   ///< by VALE_ATTACH
-  std::uint32_t second_switch;  ///< + 1: a further attachment of a persistent port
+  std::uint32_t attached;          ///< by VALE_ATTACH
+  std::uint32_t second_switch;     ///< + 1: a further attachment of a persistent port
   std::uint32_t second_switch_port;
   std::uint32_t header_bytes;
   std::uint32_t polling;
@@ -116,7 +116,7 @@ struct Port {
   std::uint32_t generation;
   std::uint32_t parent_generation;
   std::uint32_t mtu;
-  std::uint32_t owner_pid;     ///< of a device: the process that has it open
+  std::uint32_t owner_pid;                  ///< of a device: the process that has it open
   std::array<std::uint16_t, 2> watched_tx;  ///< of a monitor: [first, last)
   std::array<std::uint16_t, 2> watched_rx;
 
@@ -141,7 +141,7 @@ struct Descriptor {
   std::uint32_t mode, ringid;
   std::uint64_t flags;
   std::uint32_t tx_first, tx_last, rx_first, rx_last;  ///< rings [first, last)
-  std::uint64_t netmap_if;  ///< offset in the span
+  std::uint64_t netmap_if;                             ///< offset in the span
   std::uint32_t exclusive;
   std::atomic<std::uint32_t> csb;      ///< CSB mode
   std::atomic<std::uint32_t> looping;  ///< 1 in the loop, 2 asked to stop

@@ -59,8 +59,7 @@ bool RingLock::try_lock() {
 bool RingLock::lock(std::uint32_t microseconds) {
   for (int i = 0; i < 2000; ++i) {
     std::uint32_t seen = word_.load(std::memory_order_relaxed);
-    if (seen == 0 &&
-        word_.compare_exchange_strong(seen, thread_id(), std::memory_order_acquire)) {
+    if (seen == 0 && word_.compare_exchange_strong(seen, thread_id(), std::memory_order_acquire)) {
       return true;
     }
     _mm_pause();

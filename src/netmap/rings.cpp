@@ -57,8 +57,8 @@ bool make_ring(Kring& kring, bool with_buffers) {
   if (256 + 16 * std::uint64_t{kring.slots} > memory.rings.size) return false;
   const std::uint32_t object = take(kring.allocator, memory.rings);
   if (object == kNone) return false;
-  kring.ring = span_of(kring.allocator) + memory.rings.offset +
-               std::uint64_t{object} * memory.rings.size;
+  kring.ring =
+      span_of(kring.allocator) + memory.rings.offset + std::uint64_t{object} * memory.rings.size;
   write_ring(kring);
   kring.tail = ring_of(kring)->tail;
   kring.hwtail.store(kring.tail);
@@ -110,6 +110,8 @@ bool start_rings(std::uint32_t index) {
     start_kring(port, port.first_kring + i, i);
     Kring& kring = registry()->krings[port.first_kring + i];
     all = all && make_ring(kring, kring.is_tx != 0 || !is_pipe);
+    // To a device: where the first slot that it has not taken lies.
+    if (port.kind.load() == PortKind::kDevice && kring.is_tx != 0) kring.hwtail.store(0);
   }
   return all;
 }

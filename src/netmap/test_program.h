@@ -124,8 +124,8 @@ class Program {
 
  private:
   void map() {
-    void* mapped = hooks::mmap(nullptr, request.nr_memsize, PROT_READ | PROT_WRITE, MAP_SHARED,
-                               fd_, 0);
+    void* mapped =
+        hooks::mmap(nullptr, request.nr_memsize, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
     base_ = mapped == MAP_FAILED ? nullptr : static_cast<char*>(mapped);
   }
   abi::Ring& ring(std::uint32_t i) const {

@@ -29,7 +29,7 @@ constexpr std::uint64_t kMacMask = (std::uint64_t{1} << 48) - 1;
 struct Packet {
   std::uint32_t first;  // slot
   std::uint16_t slots;
-  std::uint16_t next;   // of the same destination
+  std::uint16_t next;  // of the same destination
 };
 
 struct Queue {
@@ -57,9 +57,9 @@ void copy_in_lines(std::byte* to, const std::byte* from, std::uint32_t bytes) {
 std::uint32_t copy_indirect(std::byte* to, std::uint64_t from, std::uint32_t bytes) {
   iovec local{to, bytes};
   iovec remote{reinterpret_cast<void*>(from), bytes};
-  const long done = base::sys::raw(SYS_process_vm_readv, base::sys::getpid(),
-                                   reinterpret_cast<long>(&local), 1,
-                                   reinterpret_cast<long>(&remote), 1, 0);
+  const long done =
+      base::sys::raw(SYS_process_vm_readv, base::sys::getpid(), reinterpret_cast<long>(&local), 1,
+                     reinterpret_cast<long>(&remote), 1, 0);
   return done == static_cast<long>(bytes) ? bytes : 0;
 }
 
@@ -151,8 +151,7 @@ std::uint16_t Batch::look_up(const Packet& packet) {
   const std::uint64_t destination = load_mac(frame);
   learn(load_mac(frame + 6));
   if ((destination & kGroupBit) != 0) return kFlood;
-  const std::uint64_t entry =
-      switch_.macs[mac_slot(destination)].load(std::memory_order_relaxed);
+  const std::uint64_t entry = switch_.macs[mac_slot(destination)].load(std::memory_order_relaxed);
   if ((entry & kMacMask) != destination || entry >> 48 == 0) return kFlood;
   const auto place = static_cast<std::uint16_t>((entry >> 48) - 1);
   return place == port_.switch_port ? kDrop : place;
@@ -201,8 +200,8 @@ void Batch::fill(std::uint32_t index, std::uint32_t ring, Queue unicast, Queue f
   if (to.active.load(std::memory_order_acquire) != 0 && to.port == index && to.users != 0) {
     const Buffers out(to.allocator);
     const std::uint32_t before = to.hwtail.load(std::memory_order_relaxed);
-    std::uint32_t room = distance(before + 1, to.hwcur.load(std::memory_order_acquire) + to.slots,
-                                  to.slots);
+    std::uint32_t room =
+        distance(before + 1, to.hwcur.load(std::memory_order_acquire) + to.slots, to.slots);
     std::uint32_t tail = before;
     while (a != kEnd || b != kEnd) {
       std::uint16_t& from = a < b ? a : b;
@@ -235,8 +234,7 @@ std::uint32_t Batch::copy_slot(const abi::Slot& slot, const Piece& room, std::ui
   return bytes;
 }
 
-std::uint32_t Batch::copy(Kring& to, const Buffers& out, const Packet& packet,
-                          std::uint32_t tail) {
+std::uint32_t Batch::copy(Kring& to, const Buffers& out, const Packet& packet, std::uint32_t tail) {
   std::uint32_t k = packet.first;
   // A port with another virtio header length gets the frame with a header of its own, all zero.
   const std::uint32_t theirs = port_at(to.port).header_bytes;

@@ -10,6 +10,7 @@
 
 #include "netmap/binding.h"
 #include "netmap/buffers.h"
+#include "netmap/device.h"
 #include "netmap/process.h"
 #include "netmap/sync.h"
 
@@ -67,8 +68,8 @@ short look_at_rx(const Descriptor& d, short wanted) {
 bool is_gone(const Descriptor& d) {
   if (d.state.load(std::memory_order_acquire) != State::kBound || d.csb.load() != 0) return true;
   const Port& port = registry()->ports[d.port];
-  const bool orphan = port.kind.load(std::memory_order_relaxed) == PortKind::kMonitor &&
-                      port.parent == kNone;
+  const bool orphan =
+      port.kind.load(std::memory_order_relaxed) == PortKind::kMonitor && port.parent == kNone;
   return orphan || port.up.load(std::memory_order_acquire) == 0;
 }
 
@@ -137,7 +138,7 @@ class Mixed {
   int sleep(std::int64_t nanoseconds);
 
  private:
-  int look_at_others(std::int64_t nanoseconds, bool with_bell);
+  int look_at_others(std::int64_t nanoseconds, bool to_sleep);
 
   pollfd* items_;
   nfds_t count_;
@@ -146,12 +147,18 @@ class Mixed {
   bool has_others_ = false;
 };
 
-int Mixed::look_at_others(std::int64_t nanoseconds, bool with_bell) {
+int Mixed::look_at_others(std::int64_t nanoseconds, bool to_sleep) {
   std::vector<pollfd> rest;
   for (nfds_t i = 0; i < count_; ++i) {
     if (descriptor_of(items_[i].fd) == kNone) rest.push_back({items_[i].fd, items_[i].events, 0});
   }
-  if (with_bell) rest.push_back({own_bell_fd(), POLLIN, 0});
+  if (to_sleep) {
+    if (own_bell() != kNone) rest.push_back({own_bell_fd(), POLLIN, 0});
+    for (nfds_t i = 0; i < count_; ++i) {
+      const std::uint32_t descriptor = descriptor_of(items_[i].fd);
+      if (descriptor != kNone) watch_interface(descriptor_at(descriptor), items_[i].events, &rest);
+    }
+  }
   const int woken = others_(rest.data(), rest.size(), nanoseconds, mask_);
   if (woken < 0) return woken;
   std::size_t k = 0;
@@ -196,7 +203,7 @@ int Mixed::sleep(std::int64_t nanoseconds) {
   constexpr std::int64_t kWithoutBell = 1'000'000;
   const bool bell = own_bell() != kNone;
   if (!bell && (nanoseconds < 0 || nanoseconds > kWithoutBell)) nanoseconds = kWithoutBell;
-  const int woken = look_at_others(nanoseconds, bell);
+  const int woken = look_at_others(nanoseconds, true);
   if (bell) silence_own_bell();
   return woken < 0 ? woken : 0;
 }
