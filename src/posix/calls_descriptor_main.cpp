@@ -7,6 +7,7 @@
 
 #include <climits>
 
+#include "netmap/hooks.h"
 #include "posix/context.h"
 #include "posix/descriptors.h"
 #include "posix/next.h"
@@ -15,12 +16,15 @@
 // The calls that close, copy and switch descriptors.
 
 using namespace ringway::posix;
+namespace netmap = ringway::netmap::hooks;
 
 #pragma GCC visibility push(default)
 extern "C" {
 
 int close(int fd) {
+  netmap::forget_interests(fd);
   if (fds.find(fd).kind != FdKind::kOther) return result(close_known(fd));
+  if (netmap::is_netmap(fd)) return result(netmap::close_fd(fd));
   // Programs that close "everything" hit the runtime's own; those are not theirs.
   if (is_internal(fd)) return result(-EBADF);
   return libc::close(fd);
@@ -28,28 +32,38 @@ int close(int fd) {
 int __close(int fd) __attribute__((alias("close")));
 
 int close_range(unsigned first, unsigned last, int flags) noexcept {
-  return result(close_between(first, last, flags));
+  const int outcome = close_between(first, last, flags);
+  netmap::review(first, last);
+  return result(outcome);
 }
 
 void closefrom(int first) noexcept {
-  close_between(static_cast<unsigned>(first < 0 ? 0 : first), UINT_MAX, 0);
+  close_range(static_cast<unsigned>(first < 0 ? 0 : first), UINT_MAX, 0);
 }
 
 int dup(int fd) noexcept {
   const FdEntry entry = fds.find(fd);
-  if (entry.kind == FdKind::kOther) return libc::dup(fd);
+  if (entry.kind == FdKind::kOther) {
+    const int copy = libc::dup(fd);
+    if (copy >= 0) netmap::duplicated(fd, copy);
+    return copy;
+  }
   return result(duplicate(fd, entry, 0, false));
 }
 
 int dup2(int from, int to) noexcept {
-  if (from == to || (!fds.any() && network() == nullptr)) return libc::dup2(from, to);
-  return result(duplicate_onto(from, to, 0));
+  const bool plain = from == to || (!fds.any() && network() == nullptr);
+  const int copy = plain ? libc::dup2(from, to) : result(duplicate_onto(from, to, 0));
+  if (copy >= 0) netmap::duplicated(from, copy);
+  return copy;
 }
 int __dup2(int from, int to) noexcept __attribute__((alias("dup2")));
 
 int dup3(int from, int to, int flags) noexcept {
-  if (from == to || (!fds.any() && network() == nullptr)) return libc::dup3(from, to, flags);
-  return result(duplicate_onto(from, to, flags));
+  const bool plain = from == to || (!fds.any() && network() == nullptr);
+  const int copy = plain ? libc::dup3(from, to, flags) : result(duplicate_onto(from, to, flags));
+  if (copy >= 0) netmap::duplicated(from, copy);
+  return copy;
 }
 
 int fcntl(int fd, int command, ...) {
@@ -65,7 +79,10 @@ int fcntl(int fd, int command, ...) {
     const int least = static_cast<int>(reinterpret_cast<long>(argument));
     return result(duplicate(fd, entry, least, command == F_DUPFD_CLOEXEC));
   }
-  return libc::fcntl(fd, command, argument);
+  const int outcome = libc::fcntl(fd, command, argument);
+  const bool copies = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+  if (copies && outcome >= 0) netmap::duplicated(fd, outcome);
+  return outcome;
 }
 int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
 int __fcntl(int fd, int command, ...) __attribute__((alias("fcntl")));
@@ -76,6 +93,9 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
   void* argument = va_arg(list, void*);
   va_end(list);
   Description* d = fds.socket(fd);
+  if (d == nullptr && netmap::takes_ioctl(fd, request)) {
+    return result(netmap::ioctl(fd, request, argument));
+  }
   if (d == nullptr) return libc::ioctl(fd, request, argument);
   return result(device_control(fd, *d, request, argument));
 }

@@ -5,6 +5,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "netmap/hooks.h"
+#include "posix/context.h"
 #include "posix/next.h"
 #include "posix/sockaddr.h"
 #include "posix/transfer.h"
@@ -44,7 +46,10 @@ ssize_t __recv(int fd, void* to, size_t n, int flags) __attribute__((alias("recv
 
 ssize_t read(int fd, void* to, size_t n) {
   Description* d = fds.socket(fd);
-  if (d == nullptr) return libc::read(fd, to, n);
+  if (d == nullptr) {
+    if (ringway::netmap::hooks::is_netmap(fd)) return result(-EINVAL);
+    return libc::read(fd, to, n);
+  }
   if (n == 0) return 0;  // read(2) of nothing never waits
   return receive_into(*d, to, n, 0);
 }
@@ -68,7 +73,11 @@ ssize_t recvfrom(int fd, void* to, size_t n, int flags, sockaddr* address, sockl
 
 ssize_t recvmsg(int fd, msghdr* message, int flags) {
   Description* d = fds.socket(fd);
-  if (d == nullptr) return libc::recvmsg(fd, message, flags);
+  if (d == nullptr) {
+    const ssize_t got = libc::recvmsg(fd, message, flags);
+    if (got >= 0 && message->msg_controllen != 0) ringway::netmap::hooks::received(*message);
+    return got;
+  }
   return result(receive_message(*d, message, flags));
 }
 
@@ -105,7 +114,10 @@ ssize_t __send(int fd, const void* from, size_t n, int flags) __attribute__((ali
 
 ssize_t write(int fd, const void* from, size_t n) {
   Description* d = fds.socket(fd);
-  if (d == nullptr) return libc::write(fd, from, n);
+  if (d == nullptr) {
+    if (ringway::netmap::hooks::is_netmap(fd)) return result(-EINVAL);
+    return libc::write(fd, from, n);
+  }
   return send_from(fd, *d, from, n, 0);
 }
 ssize_t __write(int fd, const void* from, size_t n) __attribute__((alias("write")));

@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "posix/epoll.h"
 #include "posix/next.h"
+#include "posix/own_files.h"
 #include "posix/signals.h"
 
 namespace ringway::posix {
@@ -26,6 +27,7 @@ std::mutex g_joining;
 bool g_failed = false;  // under g_joining
 // Set once the process has left: a socket made by an exit handler after ours is the kernel's.
 std::atomic<bool> g_left{false};
+std::atomic<bool (*)(int)> g_own_files{nullptr};
 
 std::string_view environment(const char* name) {
   const char* value = getenv(name);
@@ -127,8 +129,12 @@ int new_placeholder(bool close_on_exec) {
   return fd < 0 ? -errno : fd;
 }
 
+void set_own_files(bool (*owns)(int fd)) { g_own_files.store(owns); }
+
 bool is_internal(int fd) {
   if (fd < 0) return false;
+  const auto owns = g_own_files.load(std::memory_order_relaxed);
+  if (owns != nullptr && owns(fd)) return true;
   if (fd == g_placeholder.load(std::memory_order_relaxed) || is_bell(fd)) return true;
   const runtime::Runtime* joined = network();
   return joined != nullptr && joined->owns_fd(fd);
