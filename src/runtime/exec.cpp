@@ -109,7 +109,7 @@ void Impl::take_over(std::span<const StackHandover> handed, std::span<const Sock
     const std::uint32_t number = add_arena(std::move(local));
     {
       // From now on the daemon tells this image of new links and lost peers.
-      const std::lock_guard guard(control_mutex_);
+      const ControlScope control(*this);
       static_cast<void>(client_for(arena(number)));
     }
     map_missing_links(arena(number));
