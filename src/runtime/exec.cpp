@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/sys.h"
+#include "runtime/attendance.h"
 #include "runtime/impl.h"
 
 namespace ringway::runtime {
@@ -106,6 +107,7 @@ void Impl::take_over(std::span<const StackHandover> handed, std::span<const Sock
                       holders[stack.holder].pid == static_cast<std::uint32_t>(getpid());
     local->holder = ours ? stack.holder : stack::kMaxHolders;
     local->holder_bit = ours ? std::uint64_t{1} << stack.holder : 0;
+    listen_for_bell(*local);
     const std::uint32_t number = add_arena(std::move(local));
     {
       // From now on the daemon tells this image of new links and lost peers.
@@ -134,15 +136,15 @@ void Impl::forget_old_image(LocalStack& local, std::span<const SocketId> kept) {
       if ((tables.sets[i].holders & local.holder_bit) == 0) continue;
       if (entry.sockets().sets().drop_holder(i, local.holder_bit)) entry.sockets().sets().destroy(i);
     }
+    // No thread of the old image waits any more. One may have been the one who attended: then
+    // nobody does until somebody looks again.
     const auto self = static_cast<std::uint32_t>(getpid());
+    if (Attendance::forget(local, self)) keeper_.expect_absence();
     for (std::uint32_t w = 0; w < stack::kMaxWaiters; ++w) {
       if (tables.waiters[w].pid != self) continue;
       tables.waiters[w] = {};
       tables.waiters_in_use &= ~(std::uint64_t{1} << w);
     }
-    // A thread of the old image may have been the one who attends: whoever sleeps looks again.
-    local.stack->wake(*local.mailbox.get());
-    wake_waiters(local, tables.waiters_in_use);
   }
   for (const SocketId& id : closed) release_in(local, id);
 }

@@ -50,7 +50,6 @@ control::Client* Impl::client() {
   }
   client_.emplace(std::move(*made));
   replace_table(base::UniqueFd(base::sys::fcntl(client_->table_fd(), F_DUPFD_CLOEXEC, 0)));
-  if (keeper_.running()) keeper_.watch_control(client_->fd());
   return &*client_;
 }
 
