@@ -7,8 +7,8 @@
 
 namespace ringway::driver {
 
-/// Where the frames of a queue live: a pool of the caller's, and the file behind it if there is one,
-/// so that drivers can share the frames with others instead of copying (docs/decisions/0045).
+/// Where the frames of a queue live: a pool of the caller's, and the file behind it if there is
+/// one, so that drivers can share the frames with others instead of copying (docs/decisions/0045).
 struct Frames {
   mem::FramePool* pool;
   int fd = -1;  ///< sealed memfd that begins with slot 0; -1: private memory

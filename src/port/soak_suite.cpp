@@ -74,7 +74,8 @@ class Soak {
     return static_cast<std::uint32_t>(random_.next() % below);
   }
   Bytes some_frame() {
-    const auto least = static_cast<std::uint32_t>(std::max<std::size_t>(test_.wire().min_frame(), 20));
+    const auto least =
+        static_cast<std::uint32_t>(std::max<std::size_t>(test_.wire().min_frame(), 20));
     const auto most = static_cast<std::uint32_t>(test_.max_plain_frame());
     return test_.pattern(least + pick(most - least + 1), static_cast<unsigned>(random_.next()));
   }

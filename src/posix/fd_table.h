@@ -66,11 +66,11 @@ struct alignas(64) Description {
 struct alignas(64) Epoll {
   std::atomic<std::uint32_t> references{0};
   std::atomic<std::uint32_t> next_free{0};
-  std::atomic<std::uint32_t> set{0};            ///< SetId; 0: no stack socket was ever added
-  std::atomic<std::uint32_t> kernel_fds{0};     ///< added and not removed; may count closed ones
-  std::atomic<std::uint32_t> waiters{0};        ///< threads that sleep in the kernel, without a set
-  std::atomic<std::uint32_t> nested{0};         ///< epoll fds added that may have sets
-  std::atomic<bool> kernel_filled{false};       ///< the kernel's fds took all the room the last time
+  std::atomic<std::uint32_t> set{0};         ///< SetId; 0: no stack socket was ever added
+  std::atomic<std::uint32_t> kernel_fds{0};  ///< added and not removed; may count closed ones
+  std::atomic<std::uint32_t> waiters{0};     ///< threads that sleep in the kernel, without a set
+  std::atomic<std::uint32_t> nested{0};      ///< epoll fds added that may have sets
+  std::atomic<bool> kernel_filled{false};    ///< the kernel's fds took all the room the last time
   std::atomic<std::int64_t> kernel_seen_ns{0};  ///< when the kernel's fds were last looked at
 };
 

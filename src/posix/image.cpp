@@ -58,12 +58,8 @@ struct Image {
 
 ImageSocket describe(const Description& d) {
   constexpr std::uint32_t kGone = Description::kInEpoll;  // interests stay with the old image
-  return {d.id(),
-          d.flags.load() & ~kGone,
-          d.domain.load(),
-          d.type.load(),
-          d.receive_timeout_ns.load(),
-          d.send_timeout_ns.load()};
+  return {d.id(),        d.flags.load() & ~kGone,     d.domain.load(),
+          d.type.load(), d.receive_timeout_ns.load(), d.send_timeout_ns.load()};
 }
 
 /// The sockets of all fds that stay open over exec.

@@ -149,8 +149,7 @@ void forget_actions(const posix_spawn_file_actions_t* actions) {
 }
 
 int spawn(pid_t* child, const char* path, const SpawnRequest& request) {
-  const Actions actions =
-      request.actions != nullptr ? actions_of(request.actions) : Actions{};
+  const Actions actions = request.actions != nullptr ? actions_of(request.actions) : Actions{};
   if (!passes_sockets(actions)) {
     ImageEnvironment complete(request.environment, -1);
     return libc::posix_spawn(child, path, request.actions, request.attributes, request.arguments,

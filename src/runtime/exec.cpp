@@ -43,8 +43,8 @@ std::vector<StackHandover> Impl::before_exec(std::span<const SocketId> kept) {
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     if (local.holder_bit == 0) continue;
-    const bool keeps = std::any_of(kept.begin(), kept.end(),
-                                   [i](const SocketId& id) { return id.arena == i; });
+    const bool keeps =
+        std::any_of(kept.begin(), kept.end(), [i](const SocketId& id) { return id.arena == i; });
     if (keeps || (local.own && has_other_holders(local))) {
       handed.push_back(describe(local));
     } else if (!local.own) {
@@ -134,7 +134,8 @@ void Impl::forget_old_image(LocalStack& local, std::span<const SocketId> kept) {
     }
     for (std::uint32_t i = 1; i <= tables.sets.high_water(); ++i) {
       if ((tables.sets[i].holders & local.holder_bit) == 0) continue;
-      if (entry.sockets().sets().drop_holder(i, local.holder_bit)) entry.sockets().sets().destroy(i);
+      if (entry.sockets().sets().drop_holder(i, local.holder_bit))
+        entry.sockets().sets().destroy(i);
     }
     // No thread of the old image waits any more. One may have been the one who attended: then
     // nobody does until somebody looks again.

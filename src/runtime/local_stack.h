@@ -33,8 +33,8 @@ struct LocalStack {
   static constexpr std::uint32_t kHolderBells = 32;
   std::array<base::UniqueFd, kHolderBells> holder_bells;
   int holder_bell(std::uint32_t of) const { return holder_bells[of % kHolderBells].get(); }
-  /// Readable when this process's bell was rung. An epoll fd of its own, edge-triggered: the bell is
-  /// never drained, so that processes which share one all hear it. -1 before the first fork.
+  /// Readable when this process's bell was rung. An epoll fd of its own, edge-triggered: the bell
+  /// is never drained, so that processes which share one all hear it. -1 before the first fork.
   base::UniqueFd bell_heard;
   bool own = false;
   bool joined = false;  ///< the daemon lets this process act for the stack

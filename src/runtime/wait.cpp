@@ -231,7 +231,8 @@ class Wait {
       Place& place = places_[(i - 1) / 2];
       place.rung = fds[i].revents != 0;
       epoll_event bell{};
-      place.heard = fds[i + 1].revents != 0 && base::sys::epoll_wait(fds[i + 1].fd, &bell, 1, 0) > 0;
+      place.heard =
+          fds[i + 1].revents != 0 && base::sys::epoll_wait(fds[i + 1].fd, &bell, 1, 0) > 0;
     }
     for (std::size_t i = 0; i < kernel_.size(); ++i) kernel_[i].revents = fds[own + i].revents;
     return 0;

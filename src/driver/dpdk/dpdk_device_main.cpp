@@ -51,7 +51,8 @@ std::vector<std::string> eal_arguments(const DpdkOptions& options) {
   return arguments;
 }
 
-/// Once for the process. The EAL ties its caller to a processor, which is none of its business here.
+/// Once for the process. The EAL ties its caller to a processor, which is none of its business
+/// here.
 Result<void> start_eal(const DpdkOptions& options) {
   static bool started = false;
   if (started) return {};
@@ -118,10 +119,11 @@ Result<void> DpdkDevice::set_up(const DpdkOptions& options) {
   }
   const int error = rte_dev_probe(options.devargs.c_str());
   if (error != 0 || rte_eth_dev_get_port_by_name(name_.c_str(), &id_) != 0) {
-    return base::fail(ErrorCode::kNotFound,
-                      fmt::format("DPDK has no network device '{}' ({}); a PCI device must be bound "
-                                  "to vfio-pci (dpdk-devbind.py) and eal= given without --no-pci",
-                                  options.devargs, rte_strerror(error < 0 ? -error : error)));
+    return base::fail(
+        ErrorCode::kNotFound,
+        fmt::format("DPDK has no network device '{}' ({}); a PCI device must be bound "
+                    "to vfio-pci (dpdk-devbind.py) and eal= given without --no-pci",
+                    options.devargs, rte_strerror(error < 0 ? -error : error)));
   }
   probed_ = true;
   if (auto done = set_up_queues(options); !done) return done;
@@ -146,9 +148,10 @@ Result<void> DpdkDevice::set_up_queues(const DpdkOptions& options) {
   }
   const auto queues = static_cast<std::uint16_t>(pools_.size());
   if (queues > info.max_rx_queues || queues > info.max_tx_queues) {
-    return base::fail(ErrorCode::kInvalidArgument,
-                      fmt::format("DPDK device {} has {} receive and {} send queues: lower queues={}",
-                                  name_, info.max_rx_queues, info.max_tx_queues, queues));
+    return base::fail(
+        ErrorCode::kInvalidArgument,
+        fmt::format("DPDK device {} has {} receive and {} send queues: lower queues={}", name_,
+                    info.max_rx_queues, info.max_tx_queues, queues));
   }
   rte_eth_conf wish{};
   chains_ = (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
@@ -165,8 +168,8 @@ Result<void> DpdkDevice::set_up_queues(const DpdkOptions& options) {
   std::uint16_t tx = options.tx_descs;
   static_cast<void>(rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx, &tx));
   for (std::uint16_t queue = 0; queue < queues; ++queue) {
-    int error = rte_eth_rx_queue_setup(id_, queue, rx, static_cast<unsigned>(SOCKET_ID_ANY), nullptr,
-                                       pools_[queue]->mempool());
+    int error = rte_eth_rx_queue_setup(id_, queue, rx, static_cast<unsigned>(SOCKET_ID_ANY),
+                                       nullptr, pools_[queue]->mempool());
     if (error == 0) {
       error = rte_eth_tx_queue_setup(id_, queue, tx, static_cast<unsigned>(SOCKET_ID_ANY), nullptr);
     }
@@ -177,8 +180,8 @@ Result<void> DpdkDevice::set_up_queues(const DpdkOptions& options) {
 
 }  // namespace ringway::driver
 
-extern "C" __attribute__((visibility("default"))) const ringway::driver::DpdkModule
-    ringway_dpdk_module;
+extern "C" __attribute__((visibility("default")))
+const ringway::driver::DpdkModule ringway_dpdk_module;
 const ringway::driver::DpdkModule ringway_dpdk_module{ringway::driver::DpdkModule::kVersion,
                                                       sizeof(ringway::driver::DpdkOptions),
                                                       ringway::driver::open};

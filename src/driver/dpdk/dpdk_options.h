@@ -44,8 +44,8 @@ struct DpdkOptions {
   static base::Result<DpdkOptions> parse(const port::Spec& spec);
 };
 
-/// What the module lib/ringway/modules/libringway-dpdk.so exports as `ringway_dpdk_module`. It is of
-/// the same build as its user, or it is not used.
+/// What the module lib/ringway/modules/libringway-dpdk.so exports as `ringway_dpdk_module`. It is
+/// of the same build as its user, or it is not used.
 struct DpdkModule {
   static constexpr std::uint32_t kVersion = 1;
 

@@ -18,7 +18,8 @@ namespace ringway::driver {
 ///   mbuf i of the mempool, for ever:  buf_addr = slot i
 ///
 /// An mbuf has no external buffer in DPDK's sense (which would be unpinned with each free): it is a
-/// direct one whose buffer lies elsewhere, which drivers cannot tell apart. One thread, as the pool.
+/// direct one whose buffer lies elsewhere, which drivers cannot tell apart. One thread, as the
+/// pool.
 class DpdkPool {
  public:
   /// Registers the frames' memory with DPDK, if it is aligned to pages.

@@ -1,5 +1,3 @@
-#include "driver/dpdk/dpdk_pool.h"
-
 #include <fmt/format.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
@@ -8,6 +6,8 @@
 
 #include <bit>
 #include <cstring>
+
+#include "driver/dpdk/dpdk_pool.h"
 
 namespace ringway::driver {
 namespace {
@@ -59,7 +59,8 @@ Result<void> DpdkPool::set_up() {
   // Once for the process; a second registration is refused, which is as good.
   static const rte_mempool_ops ops = operations();
   static const int registered = rte_mempool_register_ops(&ops);
-  if (registered < 0) return base::fail(ErrorCode::kSystem, "DPDK has no room for mempool operations");
+  if (registered < 0)
+    return base::fail(ErrorCode::kSystem, "DPDK has no room for mempool operations");
   static int number = 0;
   shift_ = static_cast<std::uint32_t>(std::countr_zero(frames_.pool->slot_size()));
   const std::size_t bytes = (frames_.size_bytes() + kPage - 1) / kPage * kPage;
@@ -100,8 +101,8 @@ void DpdkPool::bind_all() {
     rte_pktmbuf_init(mempool_, nullptr, mbuf, i);
     std::byte* frame = frames_.pool->data(i);
     mbuf->buf_addr = frame;
-    mbuf->buf_len = static_cast<std::uint16_t>(
-        std::min<std::uint32_t>(frames_.pool->slot_size(), UINT16_MAX));
+    mbuf->buf_len =
+        static_cast<std::uint16_t>(std::min<std::uint32_t>(frames_.pool->slot_size(), UINT16_MAX));
     const rte_iova_t iova = rte_mem_virt2iova(frame);
     rte_mbuf_iova_set(mbuf, iova == RTE_BAD_IOVA ? reinterpret_cast<rte_iova_t>(frame) : iova);
   }

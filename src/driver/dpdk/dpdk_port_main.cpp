@@ -1,5 +1,3 @@
-#include "driver/dpdk/dpdk_port.h"
-
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -7,6 +5,7 @@
 #include <array>
 #include <cstring>
 
+#include "driver/dpdk/dpdk_port.h"
 #include "port/packet.h"
 
 namespace ringway::driver {
@@ -37,8 +36,8 @@ void DpdkPort::read_caps() {
   std::uint16_t mtu = 0;
   if (rte_eth_dev_get_mtu(device_->id(), &mtu) == 0 && mtu >= 68) caps_.mtu = mtu;
   caps_.max_frame = std::min<std::uint32_t>(
-      caps_.mtu + kEthernet, std::min<std::uint32_t>(
-                                 pool_.frames().slot_size() - mem::kMaxHeadroom, UINT16_MAX));
+      caps_.mtu + kEthernet,
+      std::min<std::uint32_t>(pool_.frames().slot_size() - mem::kMaxHeadroom, UINT16_MAX));
 }
 
 std::size_t DpdkPort::rx_burst(std::span<FrameDesc> out) {
@@ -46,8 +45,8 @@ std::size_t DpdkPort::rx_burst(std::span<FrameDesc> out) {
   std::size_t n = 0;
   while (n < out.size()) {
     const std::size_t wanted = std::min(out.size() - n, kBurst);
-    const std::uint16_t got = rte_eth_rx_burst(device_->id(), queue_, packets.data(),
-                                               static_cast<std::uint16_t>(wanted));
+    const std::uint16_t got =
+        rte_eth_rx_burst(device_->id(), queue_, packets.data(), static_cast<std::uint16_t>(wanted));
     for (std::uint16_t i = 0; i < got; ++i) n += accept(packets[i], out.subspan(n));
     if (got < wanted) break;
   }
@@ -152,9 +151,9 @@ std::size_t DpdkPort::tx_burst(std::span<const FrameDesc> packets) {
       parts[count++] = {at, pieces};
       at += pieces;
     }
-    const std::uint16_t sent =
-        count == 0 ? std::uint16_t{0}
-                   : rte_eth_tx_burst(device_->id(), queue_, mbufs.data(), count);
+    const std::uint16_t sent = count == 0
+                                   ? std::uint16_t{0}
+                                   : rte_eth_tx_burst(device_->id(), queue_, mbufs.data(), count);
     for (std::uint16_t i = 0; i < count; ++i) {
       const auto packet = packets.subspan(parts[i].begin, parts[i].pieces);
       const bool copied = parts[i].pieces > 1 && !device_->chains();

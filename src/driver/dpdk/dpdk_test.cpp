@@ -1,5 +1,3 @@
-#include "driver/dpdk/dpdk_options.h"
-
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <unistd.h>
@@ -8,6 +6,7 @@
 #include <chrono>
 #include <string>
 
+#include "driver/dpdk/dpdk_options.h"
 #include "driver/memif/memif_port.h"
 #include "driver/open.h"
 #include "port/conformance.h"
@@ -70,13 +69,12 @@ class DpdkMemifWire final : public ConformanceWire {
     const std::string path =
         testing::TempDir() + "rw-dpdk-" + std::to_string(::getpid()) + "-" + std::to_string(number);
     const std::string device = "net_memif" + std::to_string(number++);
-    const auto spec = port::Spec::parse("memif:" + path + ",role=" +
-                                        (dpdk_is_master ? "slave" : "master"));
+    const auto spec =
+        port::Spec::parse("memif:" + path + ",role=" + (dpdk_is_master ? "slave" : "master"));
     auto peer = MemifPort::open(MemifOptions::parse(*spec).value(), *peer_pool_.shared());
     if (!peer) return tl::unexpected(std::move(peer).error());
     peer_ = std::move(*peer);
-    auto port = open_port("dpdk:" + device + ",args=role=" +
-                              (dpdk_is_master ? "master" : "slave") +
+    auto port = open_port("dpdk:" + device + ",args=role=" + (dpdk_is_master ? "master" : "slave") +
                               ";socket-abstract=no;socket=" + path,
                           *pool_.shared());
     if (!port) return tl::unexpected(std::move(port).error());
@@ -112,7 +110,8 @@ class DpdkMemifWire final : public ConformanceWire {
 
 INSTANTIATE_TEST_SUITE_P(Dpdk, PortConformance,
                          testing::Values(ConformanceCase{
-                             "memif", []() -> Result<std::unique_ptr<ConformanceWire>> {
+                             "memif",
+                             []() -> Result<std::unique_ptr<ConformanceWire>> {
                                auto wire = DpdkMemifWire::open(true);
                                if (!wire) return tl::unexpected(std::move(wire).error());
                                return std::move(*wire);

@@ -181,8 +181,7 @@ void Control::begin(base::UniqueFd peer) {
   hello.put(Field::kHelloRegion, static_cast<std::uint16_t>(kMaxRegions - 1));
   hello.put(Field::kHelloM2s, std::uint16_t{0});
   hello.put(Field::kHelloS2m, std::uint16_t{0});
-  hello.put(Field::kHelloLog2,
-            static_cast<std::uint8_t>(std::bit_width(options_.ring) - 1));
+  hello.put(Field::kHelloLog2, static_cast<std::uint8_t>(std::bit_width(options_.ring) - 1));
   static_cast<void>(send(hello));
 }
 
@@ -269,8 +268,8 @@ Control::Event Control::as_slave(const Message& message) {
   }
 }
 
-/// All messages of an offer at once: the master takes them in order, whether it acknowledges each or
-/// not.
+/// All messages of an offer at once: the master takes them in order, whether it acknowledges each
+/// or not.
 Control::Event Control::offer(const Message& hello) {
   if (hello.get<std::uint16_t>(Field::kHelloLeast) > kVersion ||
       hello.get<std::uint16_t>(Field::kHelloMost) < kVersion) {

@@ -54,8 +54,7 @@ class Control {
     base::UniqueFd bell;
   };
 
-  Control(const MemifOptions& options, const Frames& frames)
-      : options_(options), frames_(frames) {}
+  Control(const MemifOptions& options, const Frames& frames) : options_(options), frames_(frames) {}
   base::Result<void> listen();
   bool find_peer(base::Instant now);
   void begin(base::UniqueFd peer);

@@ -106,9 +106,7 @@ constexpr std::uint16_t kDescNext = 1;  ///< the packet goes on in the next one
 struct RingLayout {
   static constexpr std::size_t kFlags = 4, kHead = 6, kTail = 64, kDescs = 128;
   static constexpr std::uint16_t kMaskInterrupt = 1;  ///< the receiver polls: no eventfd, please
-  static constexpr std::size_t bytes(unsigned log2) {
-    return kDescs + (sizeof(Desc) << log2);
-  }
+  static constexpr std::size_t bytes(unsigned log2) { return kDescs + (sizeof(Desc) << log2); }
 };
 constexpr unsigned kMaxLog2 = 14;
 

@@ -23,9 +23,10 @@ inline constexpr std::array kMemifOptions{
     port::SpecOption{"mac", port::OptionKind::kText, 0, 0, 0, "Ethernet address of this end"},
     port::SpecOption{"mtu", port::OptionKind::kCount, 1500, 576, 65521,
                      "largest IP packet, 576 to 65521"},
-    port::SpecOption{"zerocopy", port::OptionKind::kFlag, 0, 0, 1,
-                     "as slave: give the peer the frame pool itself; only to a peer that is trusted "
-                     "with it"},
+    port::SpecOption{
+        "zerocopy", port::OptionKind::kFlag, 0, 0, 1,
+        "as slave: give the peer the frame pool itself; only to a peer that is trusted "
+        "with it"},
 };
 
 /// A memif as a person asks for it: "memif:/run/vpp/memif.sock,id=1,role=slave".

@@ -64,10 +64,7 @@ std::unique_ptr<MemifPort> MemifPort::adopt(const MemifOptions& options, const F
 }
 
 MemifPort::MemifPort(const MemifOptions& options, const Frames& frames, Control control)
-    : options_(options),
-      frames_(frames),
-      pool_(*frames.pool),
-      control_(std::move(control)) {
+    : options_(options), frames_(frames), pool_(*frames.pool), control_(std::move(control)) {
   caps_.mac = options.mac.value_or(mac_of(options));
   caps_.mtu = options.mtu;
   caps_.max_frame = options.mtu + kEthernet;
@@ -273,8 +270,7 @@ std::size_t MemifPort::copy_in(std::span<FrameDesc> out) {
     const memif::Region& region = memory().regions[piece.region];
     for (std::uint32_t done = 0; done < piece.length;) {
       if (room == 0) {
-        const std::uint32_t slot =
-            used < out.size() ? pool_.allocate() : mem::FramePool::kNone;
+        const std::uint32_t slot = used < out.size() ? pool_.allocate() : mem::FramePool::kNone;
         if (slot == mem::FramePool::kNone) {
           const bool lack = used < out.size();
           port::free_packet(pool_, out.first(used));
@@ -323,8 +319,8 @@ void MemifPort::post() {
       rx_slots_[at] = slot;
       desc.region = 1;
       desc.offset = slot * pool_.slot_size() + mem::coloured_headroom(slot);
-      desc.length = std::min<std::uint32_t>(pool_.slot_size() - mem::coloured_headroom(slot),
-                                            UINT16_MAX);
+      desc.length =
+          std::min<std::uint32_t>(pool_.slot_size() - mem::coloured_headroom(slot), UINT16_MAX);
     } else {
       desc.offset = memory().buffers_offset + (ring.size() + at) * memory().buffer_bytes;
       desc.length = memory().buffer_bytes;
@@ -338,8 +334,7 @@ void MemifPort::post() {
 bool MemifPort::sendable(std::span<const FrameDesc> packet) const {
   constexpr std::uint8_t kOffloads =
       mem::kFrameCsumNeeded | mem::kFrameGsoTcp4 | mem::kFrameGsoTcp6;
-  return port::lies_within(pool_, packet) &&
-         port::length_of(packet) <= caps_.max_frame &&
+  return port::lies_within(pool_, packet) && port::length_of(packet) <= caps_.max_frame &&
          (packet.front().flags & kOffloads) == 0;
 }
 

@@ -41,8 +41,8 @@ class MemifWire final : public ConformanceWire {
   MemifWire(bool master, const std::string& own, const std::string& peer)
       : pool_(shared_pool()), peer_pool_(shared_pool()), zero_copy_(own.find("zero") != own.npos) {
     static int number = 0;
-    const std::string path = "@rw-memif-" + std::to_string(::getpid()) + "-" +
-                             std::to_string(number++);
+    const std::string path =
+        "@rw-memif-" + std::to_string(::getpid()) + "-" + std::to_string(number++);
     own_ = "memif:" + path + ",role=" + (master ? "master" : "slave") + own;
     peer_ = "memif:" + path + ",role=" + (master ? "slave" : "master") + peer;
     port_ = MemifPort::open(options_of(own_), *pool_.shared()).value();
@@ -188,10 +188,10 @@ TEST_F(MemifMaster, WrongIdModeVersionOrSecret_IsRefused) {
     std::size_t field;
     const char* reason;
   };
-  for (const Case& wrong : {Case{Field::kInitVersion, "incompatible version"},
-                            Case{Field::kInitId, "id not found"},
-                            Case{Field::kInitMode, "only Ethernet mode is supported"},
-                            Case{Field::kInitSecret, "incorrect secret"}}) {
+  for (const Case& wrong :
+       {Case{Field::kInitVersion, "incompatible version"}, Case{Field::kInitId, "id not found"},
+        Case{Field::kInitMode, "only Ethernet mode is supported"},
+        Case{Field::kInitSecret, "incorrect secret"}}) {
     connect(options_of("memif:@unused,role=master,id=7,secret=word"));
     Message init = slave_.init(7);
     init.put_text(Field::kInitSecret, "word", Message::kSecretBytes);

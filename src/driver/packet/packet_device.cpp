@@ -98,8 +98,7 @@ tpacket_req3 rx_request(const PacketRingSizes& sizes) {
   if (sizes.block.ns != 0) {
     request.tp_block_size = std::max(kBlockBytes, up_to(frame + 256, kPage));
     request.tp_frame_size = frame;
-    request.tp_block_nr =
-        std::max<std::uint32_t>(4, sizes.frames * 2048 / request.tp_block_size);
+    request.tp_block_nr = std::max<std::uint32_t>(4, sizes.frames * 2048 / request.tp_block_size);
     request.tp_retire_blk_tov =
         static_cast<unsigned>(std::max<std::int64_t>(1, sizes.block.ns / 1'000'000));
   } else {
@@ -204,7 +203,8 @@ Result<void> listen_on(const PacketDevice& device) {
 
 Result<std::uint16_t> join_fanout(const PacketDevice& device, std::uint16_t group,
                                   std::uint16_t mode) {
-  const auto flags = static_cast<std::uint16_t>(mode | (group == 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0));
+  const auto flags =
+      static_cast<std::uint16_t>(mode | (group == 0 ? PACKET_FANOUT_FLAG_UNIQUEID : 0));
   const std::uint32_t wish = group | std::uint32_t{flags} << 16;
   std::uint32_t is = 0;
   socklen_t length = sizeof is;
@@ -224,8 +224,8 @@ PacketState packet_state(const PacketDevice& device) {
     return state;
   }
   state.mtu = static_cast<std::uint16_t>(std::clamp(request.ifr_mtu, 68, UINT16_MAX));
-  state.up = sys::ioctl(device.fd.get(), SIOCGIFFLAGS, &request) == 0 &&
-             (request.ifr_flags & IFF_UP) != 0;
+  state.up =
+      sys::ioctl(device.fd.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
   return state;
 }
 

@@ -38,8 +38,8 @@ Result<std::vector<std::unique_ptr<port::Port>>> PacketPort::open(
   std::vector<std::unique_ptr<port::Port>> ports;
   std::uint16_t group = 0;
   for (mem::FramePool* pool : pools) {
-    auto device = options.fd >= 0 ? adopt_packet(base::UniqueFd(options.fd))
-                                  : open_packet(options.name);
+    auto device =
+        options.fd >= 0 ? adopt_packet(base::UniqueFd(options.fd)) : open_packet(options.name);
     if (!device) return tl::unexpected(std::move(device).error());
     auto port = open(std::move(*device), options, *pool);
     if (!port) return tl::unexpected(std::move(port).error());
@@ -71,8 +71,8 @@ Result<void> PacketPort::set_up(const PacketOptions& options) {
   caps_.mac = options.mac.value_or(*mac);
   if (caps_.mac == base::MacAddress{}) caps_.mac = {{0x02, 0x70, 0, 0, 0, 1}};  // lo has none
   caps_.mtu = packet_state(device_).mtu;
-  const std::uint32_t room = std::min<std::uint32_t>(pool_.slot_size() - mem::kMaxHeadroom,
-                                                     UINT16_MAX);
+  const std::uint32_t room =
+      std::min<std::uint32_t>(pool_.slot_size() - mem::kMaxHeadroom, UINT16_MAX);
   const std::uint32_t plain = caps_.mtu + kEthernet;
   if (caps_.mtu == 0 || room < plain + kVlan) {
     return base::fail(
@@ -156,8 +156,7 @@ std::size_t PacketPort::fill(const RingFrame& frame, std::span<FrameDesc> pieces
   std::span<const std::byte> left = frame.bytes.subspan(frame.has_vlan ? kAddresses : 0);
   std::size_t used = 0;
   do {
-    const std::uint32_t slot =
-        used < pieces.size() ? pool_.allocate() : mem::FramePool::kNone;
+    const std::uint32_t slot = used < pieces.size() ? pool_.allocate() : mem::FramePool::kNone;
     if (slot == mem::FramePool::kNone) {
       ++counters_.rx_too_long;
       port::free_packet(pool_, pieces.first(used));

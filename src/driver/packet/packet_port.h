@@ -18,8 +18,8 @@ namespace ringway::driver {
 /// goes on receiving the same frames itself.
 ///
 /// Frames are copied once between ring and pool. What the interface goes through (down, up, gone,
-/// another MTU) is noticed by advance(), and never ends the port: sending counts tx_error, receiving
-/// is silent.
+/// another MTU) is noticed by advance(), and never ends the port: sending counts tx_error,
+/// receiving is silent.
 class PacketPort final : public port::Port {
  public:
   /// One queue for each pool; several share the interface's frames by fanout. The pools must
@@ -45,8 +45,7 @@ class PacketPort final : public port::Port {
   const PacketDevice& device() const { return device_; }
 
  private:
-  PacketPort(PacketDevice device, mem::FramePool& pool)
-      : device_(std::move(device)), pool_(pool) {}
+  PacketPort(PacketDevice device, mem::FramePool& pool) : device_(std::move(device)), pool_(pool) {}
   base::Result<void> set_up(const PacketOptions& options);
   std::size_t receive(const RingFrame& frame, std::span<mem::FrameDesc> out);
   std::size_t fill(const RingFrame& frame, std::span<mem::FrameDesc> pieces);

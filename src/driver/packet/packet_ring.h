@@ -48,8 +48,8 @@ class PacketReceiver {
   std::uint32_t at_ = 0;
   bool blocks_ = false;
   bool vnet_ = false;
-  std::uint32_t left_ = 0;       ///< frames of the block that are not done with
-  std::byte* frame_ = nullptr;   ///< the next one of the block
+  std::uint32_t left_ = 0;      ///< frames of the block that are not done with
+  std::byte* frame_ = nullptr;  ///< the next one of the block
 };
 
 /// The send ring: slots that the kernel sends in order after a send() on the socket.

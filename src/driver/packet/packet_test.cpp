@@ -55,8 +55,8 @@ class PacketWire final : public ConformanceWire {
     }
     auto device = open_packet("rwpkt0");
     if (!device) return tl::unexpected(std::move(device).error());
-    auto port =
-        PacketPort::open(std::move(*device), options_of("packet:rwpkt0" + options), wire->pool_.pool());
+    auto port = PacketPort::open(std::move(*device), options_of("packet:rwpkt0" + options),
+                                 wire->pool_.pool());
     if (!port) return tl::unexpected(std::move(port).error());
     wire->port_ = std::move(*port);
     return wire;
@@ -66,8 +66,8 @@ class PacketWire final : public ConformanceWire {
   TestPool& pool() override { return pool_; }
   bool inject(std::span<const std::byte> frame) override { return inject({}, frame); }
   bool inject(VnetHeader header, std::span<const std::byte> frame) {
-    std::array<iovec, 2> parts{{{&header, sizeof header},
-                                {const_cast<std::byte*>(frame.data()), frame.size()}}};
+    std::array<iovec, 2> parts{
+        {{&header, sizeof header}, {const_cast<std::byte*>(frame.data()), frame.size()}}};
     return ::writev(tap_.fd.get(), parts.data(), 2) ==
            static_cast<ssize_t>(sizeof header + frame.size());
   }
