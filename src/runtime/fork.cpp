@@ -155,6 +155,7 @@ void Impl::after_fork_child() {
     LocalStack& local = arena(i);
     local.own = false;
     local.joined = false;
+    local.waited_in = false;
     local.holder = child_holder_[i];
     local.holder_bit = local.holder < stack::kMaxHolders ? std::uint64_t{1} << local.holder : 0;
     if (local.holder < stack::kMaxHolders) {

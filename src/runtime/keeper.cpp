@@ -220,6 +220,7 @@ void Keeper::tick() {
       again = true;
       continue;
     }
+    if (!seen.concerns_us) continue;
     if (seen.asleep) {
       // A timer that was set after the sleeper went to sleep is the keeper's.
       if (seen.deadline < seen.sleeper_until) {
@@ -262,6 +263,8 @@ bool Keeper::glance(LocalStack& local, Glance& out) {
   out.deadline = local.stack->next_deadline();
   out.sleeper_until = {state.sleep_until_ns};
   out.last_turn = {static_cast<std::int64_t>(state.last_turn_ns)};
+  out.concerns_us = local.own || local.waited_in.load(std::memory_order_relaxed) ||
+                    state.holders[0].used == 0;
   out.asleep = local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0;
   state.header.lock.unlock();
   Inside::leave();

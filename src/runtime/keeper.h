@@ -59,7 +59,8 @@ class Keeper {
   }
 
   static constexpr base::Duration kTick = base::Duration::milliseconds(1);
-  /// What others made is theirs to attend to as long as they do.
+  /// What others made is theirs to attend to, as long as they do, or live and nobody here has waited
+  /// in it.
   static constexpr base::Duration kInheritedTick = base::Duration::milliseconds(4);
 
  private:
@@ -84,6 +85,7 @@ class Keeper {
     base::Instant sleeper_until;  ///< deadline that the sleeping attendant knows
     base::Instant last_turn;
     bool asleep = false;
+    bool concerns_us = false;
   };
   /// False if somebody is inside.
   bool glance(LocalStack& local, Glance& out);

@@ -37,6 +37,7 @@ struct LocalStack {
   /// is never drained, so that processes which share one all hear it. -1 before the first fork.
   base::UniqueFd bell_heard;
   bool own = false;
+  std::atomic<bool> waited_in{false};  ///< a thread of this process has waited in it
   bool joined = false;  ///< the daemon lets this process act for the stack
 
   std::array<base::UniqueFd, stack::kMaxLinks>

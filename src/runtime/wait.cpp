@@ -170,6 +170,7 @@ class Wait {
   /// Takes a place among the sleepers of an arena. False: something is ready, do not sleep.
   bool settle(std::uint32_t number, int event, base::Instant& wake_at) {
     LocalStack& local = impl_.arena(number);
+    local.waited_in.store(true, std::memory_order_relaxed);
     Entry entry(local);
     entry.turn();
     if (subject_.ready(entry, number) || local.stack->has_unmapped_links()) return false;
