@@ -196,7 +196,8 @@ void Impl::drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now) {
 
 void Impl::holder_process_died(std::uint32_t pid) {
   forget_process(pid);
-  watch_holders();  // its children were its own to watch
+  watch_holders();           // its children were its own to watch
+  keeper_.expect_absence();  // and its stack to attend to
 }
 
 void Impl::forget_process(std::uint32_t pid) {
