@@ -59,8 +59,8 @@ class Keeper {
   }
 
   static constexpr base::Duration kTick = base::Duration::milliseconds(1);
-  /// What others made is theirs to attend to, as long as they do, or live and nobody here has waited
-  /// in it.
+  /// What others made is theirs to attend to, as long as they do, or live and nobody here has
+  /// waited in it.
   static constexpr base::Duration kInheritedTick = base::Duration::milliseconds(4);
 
  private:

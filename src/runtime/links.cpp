@@ -124,8 +124,8 @@ void Impl::peer_gone(LocalStack& local, steering::StackId peer) {
 void Impl::peer_died(std::uint32_t arena_number, std::uint16_t link) {
   LocalStack& local = arena(arena_number);
   Entry entry(local);
-  // The event may be of an earlier link of this slot, which was taken down and replaced by what else
-  // the keeper heard at the same time.
+  // The event may be of an earlier link of this slot, which was taken down and replaced by what
+  // else the keeper heard at the same time.
   pollfd life{local.peer_life[link].get(), POLLIN, 0};
   if (life.fd < 0 || base::sys::poll(&life, 1, 0) <= 0) return;
   if (local.peer_life_of[link] == local.state().links[link].generation) {

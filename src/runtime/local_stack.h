@@ -38,7 +38,7 @@ struct LocalStack {
   base::UniqueFd bell_heard;
   bool own = false;
   std::atomic<bool> waited_in{false};  ///< a thread of this process has waited in it
-  bool joined = false;  ///< the daemon lets this process act for the stack
+  bool joined = false;                 ///< the daemon lets this process act for the stack
 
   std::array<base::UniqueFd, stack::kMaxLinks>
       peer_life;  ///< by link: hangs up when the peer is gone

@@ -102,7 +102,7 @@ TEST_F(StressTest, ManyShortLives_WhileTheDaemonIsAsked_EachIsAnswered) {
   std::thread asker([&] {
     while (!stop_.load()) runtime_->release(listener());
   });
-  for (int round = 0; round < 15; ++round) {
+  for (int round = 0; round < 8; ++round) {
     std::array<pid_t, 6> peers;
     for (std::size_t i = 0; i < peers.size(); ++i) {
       peers[i] = forked([&, polite = i % 2 == 0] {
