@@ -263,8 +263,8 @@ bool Keeper::glance(LocalStack& local, Glance& out) {
   out.deadline = local.stack->next_deadline();
   out.sleeper_until = {state.sleep_until_ns};
   out.last_turn = {static_cast<std::int64_t>(state.last_turn_ns)};
-  out.concerns_us =
-      local.own || local.waited_in.load(std::memory_order_relaxed) || state.holders[0].used == 0;
+  out.concerns_us = local.holder == 0 || local.waited_in.load(std::memory_order_relaxed) ||
+                    state.holders[0].used == 0;
   out.asleep = local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0;
   state.header.lock.unlock();
   Inside::leave();
