@@ -88,8 +88,16 @@ TEST_F(CommandTest, WrongArguments_ExitWithTwo) {
                             "bench packet --pairs"}) {
     const auto outcome = ringway(wrong);
     EXPECT_EQ(outcome.status, 2) << wrong << "\n" << outcome.output;
-    EXPECT_FALSE(outcome.output.empty()) << wrong;
+    EXPECT_EQ(outcome.lines(), 1U) << wrong << "\n" << outcome.output;
+    EXPECT_EQ(outcome.output.find("ringway"), 0U) << outcome.output;
   }
+}
+
+TEST_F(CommandTest, UnknownCommand_IsNamedWithThoseThereAre) {
+  const auto outcome = ringway("fly");
+  EXPECT_NE(outcome.output.find("'fly'"), std::string::npos) << outcome.output;
+  EXPECT_NE(outcome.output.find("doctor"), std::string::npos) << outcome.output;
+  EXPECT_EQ(ringway("--version").output.find("ringway "), 0U);
 }
 
 TEST_F(CommandTest, UpStatusDown_TellTheTruth) {

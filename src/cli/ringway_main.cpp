@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -16,6 +18,24 @@ std::vector<std::string> take_command(std::vector<std::string>& arguments) {
   return command;
 }
 
+/// What is wrong with the command line, and where help is: one line.
+std::string complaint(const CLI::App* app, const CLI::Error& error) {
+  std::string name = app->get_name();
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    name += " " + app->get_name();
+  }
+  const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
+  std::string what = error.what();
+  if (!commands.empty() && dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    const auto given = app->remaining();
+    what = given.empty() ? "name a command:" : fmt::format("there is no command '{}':", given[0]);
+    for (const CLI::App* command : commands) what += " " + command->get_name();
+  }
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  return fmt::format("{}: {} (see {} --help)\n", name, what, name);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -29,6 +49,8 @@ int main(int argc, char** argv) {
       "Ringway: unmodified programs on a user-space network, without the kernel in the path",
       "ringway"};
   app.require_subcommand(1);
+  app.failure_message(complaint);
+  app.set_version_flag("--version", "ringway " RINGWAY_VERSION);
   ringway::cli::Action action;
   ringway::cli::add_run(app, action, command);
   ringway::cli::add_daemon_commands(app, action);

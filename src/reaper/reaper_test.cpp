@@ -60,8 +60,8 @@ class ReaperTest : public testing::Test {
     std::array<int, 2> life{};
     ASSERT_EQ(::pipe2(life.data(), O_CLOEXEC), 0);
     life_ = base::UniqueFd(life[1]);
-    Arguments arguments{::dup(a_.stack->arena().fd()), a_.mailbox_fd.duplicate().release(),
-                        bell().release(), {}};
+    Arguments arguments{
+        ::dup(a_.stack->arena().fd()), a_.mailbox_fd.duplicate().release(), bell().release(), {}};
     arguments.links.push_back({1, 0, memory_.duplicate().release(),
                                b_.mailbox_fd.duplicate().release(), bell().release(), life[0]});
     a_.stack.reset();
