@@ -21,9 +21,9 @@ void TimerWheel::link(ConnectionSlab& connections, std::uint32_t index, base::In
 }
 
 void TimerWheel::insert_at(ConnectionSlab& connections, std::uint32_t index, std::uint64_t tick) {
-  // What lies beyond the wheel's span comes up at its end and is put in again.
-  constexpr std::uint64_t kSpan = (std::uint64_t{1} << (kLevels * kSlotBits)) - 1;
-  tick = std::clamp(tick, tick_, tick_ | kSpan);
+  // With a span that ends, nodes beyond its end would come up there, again and again.
+  static_assert((std::uint64_t{1} << (kLevels * kSlotBits)) > INT64_MAX / kTickNs);
+  tick = std::max(tick, tick_);
   const std::uint64_t differing = (tick ^ tick_) | (kSlots - 1);
   const auto level = static_cast<std::uint32_t>(std::bit_width(differing) - 1) / kSlotBits;
   const auto slot =

@@ -36,7 +36,7 @@ class TimerWheel {
   std::uint32_t size() const { return size_; }
 
  private:
-  static constexpr std::uint32_t kLevels = 6;  // 64^6 ms: over two years
+  static constexpr std::uint32_t kLevels = 8;  // 64^8 ms: more than an Instant can say
   static constexpr std::uint32_t kSlotBits = 6;
   static constexpr std::uint32_t kSlots = 1U << kSlotBits;
 

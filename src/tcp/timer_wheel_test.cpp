@@ -58,7 +58,17 @@ TEST_F(TimerWheelTest, DeadlineInThePast_ComesUpAtOnce) {
   EXPECT_EQ(expire(ms(1000)), 1U);
 }
 
-TEST_F(TimerWheelTest, BeyondTheSpan_ComesUpEarlyRatherThanNever) {
+TEST_F(TimerWheelTest, TurnOfTheHighestDigits_IsCrossed) {
+  for (std::int64_t turn = 64; turn < INT64_MAX / 1'000'000 / 64; turn *= 64) {
+    EXPECT_EQ(expire(ms(turn - 5)), 0U);
+    arm(1, ms(turn + 100));
+    EXPECT_EQ(expire(ms(turn - 1)), 0U) << turn;
+    EXPECT_EQ(expire(ms(turn + 99)), 0U) << turn;
+    EXPECT_EQ(expire(ms(turn + 100)), 1U) << turn;
+  }
+}
+
+TEST_F(TimerWheelTest, FarthestTime_IsKept) {
   arm(1, Instant{INT64_MAX - 1});
   EXPECT_FALSE(wheel_->next_deadline().is_never());
   wheel_->disarm(*connections_, 1);
