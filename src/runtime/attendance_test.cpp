@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "base/sys.h"
 #include "runtime/clock.h"
@@ -134,6 +137,21 @@ TEST_F(AttendanceTest, HolderDiesWhileItChangesThings_TheStackIsPoisoned) {
   die_inside([&] { new Entry(local_); });
   { const Look look(local_); }
   EXPECT_EQ(local_.state().header.poisoned, 1U);
+}
+
+TEST_F(AttendanceTest, Poisoned_ListeningSocketMayStillBeClosed) {
+  std::uint32_t listener = 0;
+  {
+    Entry entry(local_);
+    listener = entry.sockets().create(AF_INET, SOCK_STREAM, 1);
+    ASSERT_EQ(entry.sockets().bind(listener, {base::IpAddress::loopback_v4(), 80}), 0);
+    ASSERT_EQ(entry.sockets().listen(listener, 4), 0);
+  }
+  die_inside([&] { new Entry(local_); });
+  Entry entry(local_);
+  base::Endpoint peer;
+  EXPECT_EQ(entry.sockets().accept(listener, 1, &peer), -EINVAL);
+  EXPECT_TRUE(entry.sockets().release(listener, 1, entry.now()));
 }
 
 }  // namespace

@@ -141,11 +141,17 @@ void Impl::start_keeper() {
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     const Look look(local);
-    for (std::uint16_t k = 0; k < local.state().link_high; ++k) {
-      if (local.peer_life[k]) keeper_.watch_peer(local.peer_life[k].get(), i, k);
-    }
+    watch_peers(local);
   }
   watch_holders();
+}
+
+void Impl::watch_peers(LocalStack& local) {
+  // As long as the maker of a stack lives, it takes the links of dead peers down.
+  if (local.holder != 0 && local.state().holders[0].used != 0) return;
+  for (std::uint16_t k = 0; k < local.state().link_high; ++k) {
+    if (local.peer_life[k]) keeper_.watch_peer(local.peer_life[k].get(), local.number, k);
+  }
 }
 
 void Impl::after_fork_child() {
@@ -198,6 +204,10 @@ void Impl::holder_process_died(std::uint32_t pid) {
   forget_process(pid);
   watch_holders();           // its children were its own to watch
   keeper_.expect_absence();  // and its stack to attend to
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    const Look look(arena(i));
+    watch_peers(arena(i));
+  }
 }
 
 void Impl::forget_process(std::uint32_t pid) {

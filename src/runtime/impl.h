@@ -142,6 +142,8 @@ class Impl {
   void watch_process(std::uint32_t pid);
   void watch_holders();
   void start_keeper();
+  /// Precondition: the lock of `local` is held.
+  void watch_peers(LocalStack& local);
   LocalStack* find_arena(steering::StackId id);
   std::uint16_t lease_ports(LocalStack& local, steering::Protocol protocol,
                             const base::IpAddress& from, const base::Endpoint& to);

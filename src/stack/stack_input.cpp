@@ -189,6 +189,14 @@ void Stack::poison(base::Instant now) {
   state_->header.poisoned = 1;
   state_->counters.add(Count::kPoisoned);
   tcp_.abort_all(now);
+  // The listeners are gone; their numbers may soon be those of others.
+  auto& sockets = state_->sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    Socket& s = sockets[i];
+    if (s.kind != SocketKind::kListener) continue;
+    s.kind = SocketKind::kStream;
+    s.object = 0;
+  }
 }
 
 }  // namespace ringway::stack
