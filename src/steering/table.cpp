@@ -1,6 +1,7 @@
 #include "steering/table.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -16,7 +17,9 @@ using base::ErrorCode;
 using base::IpAddress;
 using base::Result;
 
-// A write takes about a microsecond; a writer that was preempted in the middle is not waited for.
+// A write takes about a microsecond: that long a reader spins. A writer that was preempted in the
+// middle is given the processor; one that died there is waited for no longer than this.
+constexpr int kSpins = 64;
 constexpr int kTries = 256;
 
 /// One moment's picture of what `read` looks at; the last try's if the writer never paused.
@@ -25,7 +28,11 @@ auto consistently(const TableLayout& table, F&& read) {
   for (int i = 0; i < kTries; ++i) {
     const auto before = table.header.sequence.load(std::memory_order_acquire);
     if ((before & 1) != 0) {
-      __builtin_ia32_pause();
+      if (i < kSpins) {
+        __builtin_ia32_pause();
+      } else {
+        ::sched_yield();
+      }
       continue;
     }
     auto answer = read();
