@@ -9,6 +9,13 @@
 
 namespace ringway::scenario {
 
+namespace {
+
+/// How long turns that receive may leave the timers alone (stack/stack.cpp).
+constexpr base::Duration kTimerGrain = base::Duration::microseconds(100);
+
+}  // namespace
+
 StackHost::StackHost(std::uint16_t number) : number_(number) {
   stack::StackConfig config;
   config.id = {number, 1};
@@ -64,11 +71,15 @@ void StackHost::act(base::Instant now) {
   touched_ = false;
   last_turn_ = now;
   stack_->turn(now);
-  // A timer wheel that nothing was due in for long may give a time that has passed; the turn that
-  // this causes puts it right.
-  const bool stale = stack_->next_deadline() < now;
-  if (stale && was_stale_) ++stale_deadlines_;
-  was_stale_ = stale;
+  // A timer wheel that nothing was due in for long may give a time that has passed, and turns that
+  // receive leave the timers alone for a while: the first turn after that puts it right.
+  if (stack_->next_deadline() >= now) {
+    stale_since_ = base::Instant::never();
+  } else if (stale_since_.is_never()) {
+    stale_since_ = now;
+  } else if (now - stale_since_ >= kTimerGrain) {
+    ++stale_deadlines_;
+  }
   sockets_->drain_events();
   std::array<epoll_event, 32> events;
   const int n = sockets_->sets().collect(

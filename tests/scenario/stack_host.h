@@ -74,7 +74,7 @@ class StackHost final : public sim::Actor {
   std::vector<SocketApp*> apps_;
   bool touched_ = true;
   base::Instant last_turn_{};
-  bool was_stale_ = false;
+  base::Instant stale_since_ = base::Instant::never();
   std::uint64_t stale_deadlines_ = 0;
 };
 
