@@ -16,22 +16,12 @@
 #include "port/tx_batch.h"
 #include "stack/link.h"
 #include "stack/looker.h"
+#include "stack/stack_config.h"
 #include "stack/state.h"
 #include "tcp/tcp.h"
 #include "udp/udp.h"
 
 namespace ringway::stack {
-
-/// What a new stack is told about itself.
-struct StackConfig {
-  steering::StackId id;
-  base::IpAddress address_v4;
-  base::IpAddress address_v6;
-  base::MacAddress mac;
-  std::string_view program;
-  std::uint64_t seed = 1;                     ///< for what need not be secret
-  std::array<std::uint64_t, 2> secret{1, 2};  ///< for initial sequence numbers
-};
 
 /// One stack as one process sees it: joins ports and protocols over the state in the arena.
 ///

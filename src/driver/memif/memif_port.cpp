@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "base/sys.h"
+#include "driver/memif/memif_bell.h"
 #include "port/packet.h"
 
 namespace ringway::driver {
@@ -17,6 +18,7 @@ namespace sys = base::sys;
 using base::Result;
 using mem::FrameDesc;
 using memif::Control;
+using memif::ring_bell;
 
 constexpr std::uint32_t kEthernet = 14;
 /// How often a connected port looks at its control channel: a system call each time.
@@ -37,11 +39,6 @@ base::MacAddress mac_of(const MemifOptions& options) {
     mac.bytes[i] = static_cast<std::uint8_t>(hash >> (8 * i));
   }
   return mac;
-}
-
-void ring_bell(int fd) {
-  const std::uint64_t one = 1;
-  static_cast<void>(sys::write(fd, &one, sizeof one));  // a full counter is readable already
 }
 
 }  // namespace
@@ -478,36 +475,6 @@ bool MemifPort::copy_out(std::span<const FrameDesc> packet) {
     tx_ring().set_desc(tx_++, desc);
   }
   return true;
-}
-
-void MemifPort::listen_to(int fd) {
-  if (!epoll_ || fd == watched_) return;
-  epoll_event event{};
-  event.events = EPOLLIN;
-  // One that was closed has left the epoll by itself; a listener waits while there is a peer.
-  if (watched_ >= 0) {
-    static_cast<void>(sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, &event));
-  }
-  watched_ = fd;
-  if (fd >= 0) static_cast<void>(sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event));
-}
-
-Result<int> MemifPort::arm() {
-  if (!epoll_) {
-    epoll_.reset(sys::epoll_create1(EPOLL_CLOEXEC));
-    if (!epoll_) return base::fail_errno("no epoll for a memif port");
-    listen_to(control_.fd());
-    if (up_) {
-      epoll_event event{};
-      event.events = EPOLLIN;
-      static_cast<void>(sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, rx_bell(), &event));
-      rx_ring().want_bell(true);
-      std::atomic_thread_fence(std::memory_order_seq_cst);
-      const std::uint16_t end = options_.master ? rx_ring().head() : rx_ring().tail();
-      if (end != rx_) ring_bell(rx_bell());
-    }
-  }
-  return epoll_.get();
 }
 
 }  // namespace ringway::driver
