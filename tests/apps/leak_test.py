@@ -18,8 +18,8 @@ import os, socket, sys, threading
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 datagrams.bind(("127.0.0.1", int(sys.argv[1])))
-if sys.argv[2] == "fork" and os.fork() == 0:
-    listener.accept()
+if sys.argv[2] == "fork":
+    os.fork()  # both accept and serve
 def serve(s):
     while data := s.recv(65536):
         s.sendall(data)
