@@ -2,7 +2,7 @@
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
@@ -57,8 +57,19 @@ function(ringway_tests name)
   if(RINGWAY_SANITIZE MATCHES "thread" AND NOT "tsan" IN_LIST ARG_LABELS)
     return()
   endif()
+  if(NOT TARGET ringway_test_headers)
+    # What every test parses is parsed once.
+    add_executable(ringway_test_headers ${CMAKE_SOURCE_DIR}/cmake/test_headers.cpp)
+    target_link_libraries(ringway_test_headers PRIVATE ringway_flags GTest::gtest GTest::gmock)
+    target_compile_options(ringway_test_headers PRIVATE -O0 -fpch-preprocess)
+    target_precompile_headers(ringway_test_headers PRIVATE <gtest/gtest.h> <gmock/gmock.h> <algorithm> <array>
+      <atomic> <cstring> <functional> <map> <memory> <optional> <span> <string> <thread> <tl/expected.hpp> <vector>)
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ringway_flags ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
+  # The tests' own code is compiled once and run once: optimizing it costs more than it brings.
+  target_compile_options(${name} PRIVATE -O0 -fpch-preprocess)
+  target_precompile_headers(${name} REUSE_FROM ringway_test_headers)
   if(TARGET tsan_tests)
     add_dependencies(tsan_tests ${name})
   endif()

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <spdlog/logger.h>
-
 #include <memory>
 #include <string>
 
 #include "base/result.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "control/daemon/log.h"
 #include "control/daemon/state.h"
 #include "control/proto/runtime_dir.h"
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <spdlog/logger.h>
-
 #include <map>
 #include <memory>
 #include <span>
@@ -9,6 +7,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "control/daemon/log.h"
 #include "control/daemon/network.h"
 #include "control/daemon/session.h"
 #include "control/proto/channel.h"

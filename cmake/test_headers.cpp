@@ -1,0 +1,2 @@
+// Nothing: this program exists for its precompiled header.
+int main() {}
