@@ -13,6 +13,8 @@ case "${1-}" in
 esac
 
 jobs=${RINGWAY_JOBS:-$(nproc)}
+# A cache that nobody will ask again only costs time.
+[[ -z ${CI-} ]] || export CCACHE_DISABLE=1
 logs=build/log
 failed=()
 mkdir -p "$logs"

@@ -68,6 +68,7 @@ void Keeper::start() {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, 256 * 1024);
+  begun_ = false;
   const bool started = pthread_create(&thread_, &attributes, &Keeper::main, this) == 0;
   pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -151,6 +152,8 @@ void* Keeper::main(void* self) {
 }
 
 void Keeper::run() {
+  begun_ = true;
+  begun_.notify_all();
   for (;;) {
     epoll_event events[16];
     const int n = base::sys::epoll_wait(epoll_.get(), events, 16, -1);

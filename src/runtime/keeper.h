@@ -49,7 +49,10 @@ class Keeper {
   void watch_holder(base::UniqueFd pidfd, std::uint32_t pid);
   bool running() const { return running_.load(std::memory_order_acquire); }
   /// Around fork: the thread holds no lock and allocates nothing between the two calls.
-  void pause() { at_work_.lock(); }
+  void pause() {
+    if (running()) begun_.wait(false);  // a thread that starts is in libraries, too
+    at_work_.lock();
+  }
   void resume() { at_work_.unlock(); }
   void unwatch(int fd);
   /// In the child after fork: the thread is not here; its fds are given up.
@@ -102,6 +105,7 @@ class Keeper {
   pthread_t thread_{};
   std::mutex at_work_;
   std::atomic<bool> running_{false};
+  std::atomic<bool> begun_{false};  ///< the thread has reached its own code
   std::atomic<bool> armed_{false};
   base::Duration interval_ = kTick;
   std::uint32_t quiet_ticks_ = 0;

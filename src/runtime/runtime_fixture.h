@@ -6,10 +6,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
+#include <thread>
 
 #include "runtime/runtime.h"
 
@@ -97,6 +101,9 @@ class RuntimeTest : public testing::Test {
   /// fork() as the shim does it; `child` returns the exit code.
   template <typename F>
   pid_t forked(F&& child) {
+    if (kForkNeedsQuiet) ++forks_wanted_;
+    std::unique_lock<std::shared_mutex> alone(between_steps_, std::defer_lock);
+    if (kForkNeedsQuiet) alone.lock();
     runtime_->before_fork();
     const pid_t pid = ::fork();
     if (pid == 0) {
@@ -104,7 +111,26 @@ class RuntimeTest : public testing::Test {
       ::_exit(child());
     }
     runtime_->after_fork_parent(pid);
+    if (kForkNeedsQuiet) --forks_wanted_;
     return pid;
+  }
+  /// A thread that has reached its own code: until then no step() keeps a fork away from it.
+  template <typename F>
+  std::thread started(F body) {
+    const auto begun = std::make_shared<std::atomic<bool>>(false);
+    std::thread thread([begun, body] {
+      *begun = true;
+      begun->notify_all();
+      body();
+    });
+    begun->wait(false);
+    return thread;
+  }
+  /// Held by another thread of a test while it does something, for as long as the test forks.
+  [[nodiscard]] std::shared_lock<std::shared_mutex> step() {
+    if (!kForkNeedsQuiet) return {};
+    while (forks_wanted_.load() != 0) std::this_thread::yield();
+    return std::shared_lock(between_steps_);
   }
   static int code_of(pid_t pid) {
     int status = -1;
@@ -114,6 +140,18 @@ class RuntimeTest : public testing::Test {
 
   std::string directory_;
   std::unique_ptr<Runtime> runtime_;
+
+ private:
+  // The allocator of g++ 12's address sanitizer does not look after its locks at a fork: a thread
+  // that is inside it leaves them taken in the child for ever. Elsewhere a fork may come at any
+  // moment.
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr bool kForkNeedsQuiet = true;
+#else
+  static constexpr bool kForkNeedsQuiet = false;
+#endif
+  std::atomic<int> forks_wanted_{0};
+  std::shared_mutex between_steps_;
 };
 
 /// Lets a process or thread wait for another.

@@ -19,6 +19,7 @@ class StressTest : public RuntimeTest {
     add(set, l);
     std::array<epoll_event, 16> events;
     while (!stop_.load()) {
+      const auto inside = step();
       const int n = runtime_->set_wait(set, events, {}, look(), nullptr);
       for (int i = 0; i < n; ++i) answer(set, l, events[static_cast<std::size_t>(i)].data.u64);
     }
@@ -75,7 +76,7 @@ class StressTest : public RuntimeTest {
 TEST_F(StressTest, PeersAreKilledOrStoppedAtAnyMoment_OthersAreAnswered) {
   const SocketId l = listener(128);
   const base::Endpoint name = name_of(l);
-  server_ = std::thread([&] { serve(l); });
+  server_ = started([&, l] { serve(l); });
   const pid_t witness = forked([&] { return talk(name, 2'000); });
   base::Random random = base::Random::seeded(5);
   for (int round = 0; round < 12; ++round) {
@@ -98,9 +99,12 @@ TEST_F(StressTest, PeersAreKilledOrStoppedAtAnyMoment_OthersAreAnswered) {
 TEST_F(StressTest, ManyShortLives_WhileTheDaemonIsAsked_EachIsAnswered) {
   const SocketId l = listener(128);
   const base::Endpoint name = name_of(l);
-  server_ = std::thread([&] { serve(l); });
-  std::thread asker([&] {
-    while (!stop_.load()) runtime_->release(listener());
+  server_ = started([&, l] { serve(l); });
+  std::thread asker = started([&] {
+    while (!stop_.load()) {
+      const auto inside = step();
+      runtime_->release(listener());
+    }
   });
   for (int round = 0; round < 8; ++round) {
     std::array<pid_t, 6> peers;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <algorithm>
 #include <utility>
@@ -18,9 +19,22 @@ using base::IpAddress;
 using base::Result;
 
 // A write takes about a microsecond: that long a reader spins. A writer that was preempted in the
-// middle is given the processor; one that died there is waited for no longer than this.
+// middle is given the processor, and where it has none it is slept for, longer than the scheduler
+// lets it wait; one that died there is waited for no longer than all of this, about 40 ms.
 constexpr int kSpins = 64;
-constexpr int kTries = 256;
+constexpr int kYields = 32;
+constexpr int kTries = 384;
+constexpr timespec kSleep{.tv_sec = 0, .tv_nsec = 100'000};
+
+void wait_for_writer(int tried) {
+  if (tried < kSpins) {
+    __builtin_ia32_pause();
+  } else if (tried < kSpins + kYields) {
+    ::sched_yield();
+  } else {
+    ::nanosleep(&kSleep, nullptr);
+  }
+}
 
 /// One moment's picture of what `read` looks at; the last try's if the writer never paused.
 template <typename F>
@@ -28,11 +42,7 @@ auto consistently(const TableLayout& table, F&& read) {
   for (int i = 0; i < kTries; ++i) {
     const auto before = table.header.sequence.load(std::memory_order_acquire);
     if ((before & 1) != 0) {
-      if (i < kSpins) {
-        __builtin_ia32_pause();
-      } else {
-        ::sched_yield();
-      }
+      wait_for_writer(i);
       continue;
     }
     auto answer = read();
