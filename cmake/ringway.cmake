@@ -34,7 +34,7 @@ if(RINGWAY_FUZZ)
 endif()
 
 # Folders whose tests also run under ThreadSanitizer: those that share memory between threads.
-set(RINGWAY_TSAN_FOLDERS ring mem steering control control_daemon posix)
+set(RINGWAY_TSAN_FOLDERS ring mem steering control control_daemon stack runtime posix)
 
 # The tests of a sanitizer build are named after it, so that one ctest can run several builds.
 set(RINGWAY_TEST_PREFIX "")

@@ -1,7 +1,10 @@
 #include "mem/lock.h"
 
+#include <fcntl.h>
 #include <immintrin.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +17,22 @@ namespace {
 
 /// How long a waiter sleeps before it looks whether the owner still lives.
 constexpr timespec kPatience{0, 10'000'000};
+
+/// True if no thread has this id any more, or only a zombie that its parent has not reaped: a
+/// process killed while it forks leaves every lock but the last to be found out here.
+bool is_gone(std::uint32_t thread) {
+  if (kill(static_cast<pid_t>(thread), 0) != 0) return errno == ESRCH;
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%u/stat", thread);
+  const long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  // "pid (name) state ...": the name has at most 15 characters, any of them a bracket.
+  char text[64] = {};
+  const long length = syscall(SYS_read, fd, text, sizeof text - 1);
+  syscall(SYS_close, fd);
+  const char* end = length > 0 ? strrchr(text, ')') : nullptr;
+  return end != nullptr && (end[2] == 'Z' || end[2] == 'X');
+}
 
 /// Where the pending entry goes if libc's list is not laid out as expected.
 thread_local void* no_list = nullptr;
@@ -75,9 +94,7 @@ StackLock::Outcome StackLock::lock_slowly(Self self) {
     const std::uint32_t awaited = seen | FUTEX_WAITERS;
     if (seen != awaited && !word_.compare_exchange_strong(seen, awaited)) continue;
     const long waited = syscall(SYS_futex, &word_, FUTEX_WAIT, awaited, &kPatience, nullptr, 0);
-    const bool owner_gone = waited != 0 && errno == ETIMEDOUT &&
-                            kill(static_cast<pid_t>(awaited & FUTEX_TID_MASK), 0) != 0 &&
-                            errno == ESRCH;
+    const bool owner_gone = waited != 0 && errno == ETIMEDOUT && is_gone(awaited & FUTEX_TID_MASK);
     if (owner_gone && take_over(self, awaited)) return Outcome::kOwnerDied;
   }
 }

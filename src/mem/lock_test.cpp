@@ -99,5 +99,26 @@ TEST_F(StackLockTest, HolderOfTwoDiesInside_BothAreFoundOut) {
   munmap(memory, sizeof(Shared));
 }
 
+TEST_F(StackLockTest, HolderOfTwoIsAZombie_BothAreFoundOut) {
+  void* memory =
+      mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  auto* second = static_cast<Shared*>(memory);
+  const pid_t child = fork();
+  if (child == 0) {
+    StackLock::forget_thread();
+    shared_->lock.lock();
+    second->lock.lock();
+    _exit(0);
+  }
+  siginfo_t info{};
+  waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);
+  EXPECT_EQ(second->lock.lock(), StackLock::Outcome::kOwnerDied);
+  second->lock.unlock();
+  EXPECT_EQ(shared_->lock.lock(), StackLock::Outcome::kOwnerDied);
+  shared_->lock.unlock();
+  waitpid(child, nullptr, 0);
+  munmap(memory, sizeof(Shared));
+}
+
 }  // namespace
 }  // namespace ringway::mem

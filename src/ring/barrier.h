@@ -21,8 +21,9 @@ class AsymmetricBarrier {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     }
   }
-  /// On the receiver's side, between saying that it sleeps and the last look. False: the kernel has
-  /// no membarrier; do not sleep longer than a tick.
+  /// On the receiver's side, between saying that it sleeps and the last look. False: this process
+  /// has no membarrier, this was but its own fence; do not rely on more than marks (which fence on
+  /// both sides), or do not sleep longer than a tick.
   static bool heavy();
   static bool enrolled() { return enrolled_.load(std::memory_order_relaxed); }
 

@@ -14,6 +14,11 @@ base::IpAddress source_for(const LocalStack& local, const base::IpAddress& to) {
   return to.is_v4() ? local.state().address_v4 : local.state().address_v6;
 }
 
+/// Changes when an address may have another owner, or a path's number may be another link's.
+std::uint64_t ways_of(const LocalStack& local, std::uint64_t table_generation) {
+  return table_generation << 32 | local.state().links_generation;
+}
+
 /// Linux: the any address as a destination means this machine.
 base::Endpoint destination(const base::Endpoint& remote) {
   if (!remote.address.is_any()) return remote;
@@ -143,7 +148,7 @@ ssize_t Impl::send_datagram(SocketId s, std::span<const iovec> from, const base:
       remote = to != nullptr ? destination(*to) : socket->remote;
       // The way is remembered with the socket for as long as the table of owners has not changed.
       const bool known = socket->bound != 0 && socket->path != 0 && socket->path_remote == remote &&
-                         socket->path_generation == t->generation();
+                         socket->path_generation == ways_of(local, t->generation());
       if (known) {
         ssize_t sent = entry.sockets().send_datagram(s.index, from, remote, socket->path);
         if (sent == -EAGAIN && entry.turn()) {
@@ -155,7 +160,7 @@ ssize_t Impl::send_datagram(SocketId s, std::span<const iovec> from, const base:
     if (attempt == 3) return -EAGAIN;
     const int bound = bind_datagram(local, s);
     if (bound != 0) return bound;
-    const std::uint64_t generation = t->generation();
+    const std::uint64_t owners = t->generation();
     std::uint16_t link = 0;
     const int routed = route(local, steering::Protocol::kUdp, remote, &link);
     if (routed != 0) return routed;
@@ -167,7 +172,7 @@ ssize_t Impl::send_datagram(SocketId s, std::span<const iovec> from, const base:
     socket->path = local.stack->path_for(link, source, remote.address);
     if (socket->path == 0) return -ENETUNREACH;
     socket->path_remote = remote;
-    socket->path_generation = generation;
+    socket->path_generation = ways_of(local, owners);
     if (socket->connected != 0) local.stack->udp().set_path(socket->object, socket->path);
   }
 }

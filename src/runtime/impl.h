@@ -67,6 +67,8 @@ class Impl {
   void peer_died(std::uint32_t arena, std::uint16_t link);
   /// Fetches the memory of links that another holder made.
   void map_missing_links(LocalStack& local);
+  /// Once more, after some could not be had.
+  void fetch_links_again();
 
   // --- listen.cpp ------------------------------------------------------------------------------
   int bind(SocketId s, const base::Endpoint& local);
@@ -112,10 +114,6 @@ class Impl {
   void after_failed_exec();
   void take_over(std::span<const StackHandover> handed, std::span<const SocketId> kept);
 
-  /// How long a wait spins at present: long while traffic flows, short when sleeping turned out
-  /// right.
-  std::atomic<std::int64_t> spin_ns{50'000};
-
   const Options& options() const { return options_; }
   Keeper& keeper() { return keeper_; }
   SetParts& set_parts(SetId set) { return sets_[set.value]; }
@@ -131,6 +129,9 @@ class Impl {
   void lease_again();
   std::vector<std::pair<steering::ListenKey, std::uint8_t>> leases_of(LocalStack& local);
   base::Result<std::uint16_t> take_link(LocalStack& local, control::Link link);
+  /// False: it could not be had, and is still wanted.
+  bool map_missing_link(LocalStack& local, control::Client& c, std::uint16_t index,
+                        std::uint32_t number);
   void peer_gone(LocalStack& local, steering::StackId peer);
   void forget_peer(LocalStack& local, std::uint16_t index);
   void drop_link(LocalStack& local, Entry& entry, std::uint16_t index);
@@ -185,7 +186,7 @@ class Impl {
   std::array<std::uint32_t, kMaxArenas> child_holder_{};
   std::atomic<std::uint64_t> route_count_{0};
   Keeper keeper_{*this};
-  bool left_ = false;
+  std::atomic<bool> left_{false};
   bool keeper_stopped_ = false;  ///< by before_exec()
 };
 

@@ -60,6 +60,8 @@ void Keeper::start() {
       base::UniqueFd(base::sys::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)));
   add(epoll_.get(), retry_.get(),
       pack(static_cast<std::uint8_t>(What::kRetry), 0, 0, retry_.get()));
+  poke_ = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  add(epoll_.get(), poke_.get(), pack(static_cast<std::uint8_t>(What::kRetry), 0, 0, poke_.get()));
   // The thread must never run the program's signal handlers.
   sigset_t all;
   sigset_t before;
@@ -92,6 +94,7 @@ void Keeper::forget() {
   timer_.reset();
   stop_.reset();
   retry_.reset();
+  poke_.reset();
   control_fd_ = -1;
   control_session_ = 0;
 }
@@ -119,8 +122,8 @@ void Keeper::retry_control() {
 }
 
 void Keeper::attend_control() {
-  const itimerspec when{{0, 0}, {0, 1}};
-  base::sys::timerfd_settime(retry_.get(), 0, &when, nullptr);
+  const std::uint64_t one = 1;
+  base::sys::write(poke_.get(), &one, sizeof one);
 }
 
 void Keeper::watch_control(int fd, std::uint32_t session) {
@@ -175,6 +178,7 @@ bool Keeper::handle(std::uint64_t packed) {
     case What::kRetry:
       static_cast<void>(base::sys::read(fd, &count, sizeof count));
       impl_.control_events();
+      impl_.fetch_links_again();
       break;
     case What::kControl:
       impl_.control_events();

@@ -58,7 +58,8 @@ class Keeper {
   /// In the child after fork: the thread is not here; its fds are given up.
   void forget();
   bool owns_fd(int fd) const {
-    return fd == epoll_.get() || fd == timer_.get() || fd == stop_.get() || fd == retry_.get();
+    return fd == epoll_.get() || fd == timer_.get() || fd == stop_.get() || fd == retry_.get() ||
+           fd == poke_.get();
   }
 
   static constexpr base::Duration kTick = base::Duration::milliseconds(1);
@@ -100,6 +101,7 @@ class Keeper {
   base::UniqueFd timer_;
   base::UniqueFd stop_;
   base::UniqueFd retry_;
+  base::UniqueFd poke_;  ///< for attend_control()
   int control_fd_ = -1;
   std::uint32_t control_session_ = 0;
   pthread_t thread_{};

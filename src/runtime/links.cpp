@@ -157,25 +157,41 @@ void Impl::map_missing_links(LocalStack& local) {
   if (missing.empty()) return;
   const ControlScope control(*this);
   control::Client* c = client_for(local);
-  if (c == nullptr) return;
-  for (std::size_t i = 0; i < missing.size(); ++i) {
-    auto link = c->fetch_link(local.id, numbers[i]);
-    if (!link) continue;
-    auto parts = map_parts(*link);
-    if (!parts) continue;
-    Entry entry(local);
-    const stack::LinkState& state = local.state().links[missing[i]];
-    // Meanwhile another holder may have made a new link of the slot.
-    const bool same = state.status == stack::LinkState::kUp && state.number == numbers[i];
-    if (!same || local.stack->mapped(missing[i])) continue;
-    const bool to_self = link->peer == local.id;
-    local.stack->map_link(missing[i], std::move(*parts));
-    entry.wake_attendant();  // another holder may have left something there
-    if (to_self) continue;
-    forget_peer(local, missing[i]);
-    local.peer_life[missing[i]] = high_fd(std::move(link->life));
-    local.peer_life_of[missing[i]] = state.generation;
-    keeper_.watch_peer(local.peer_life[missing[i]].get(), local.number, missing[i]);
+  bool all = c != nullptr;
+  for (std::size_t i = 0; c != nullptr && i < missing.size(); ++i) {
+    all = map_missing_link(local, *c, missing[i], numbers[i]) && all;
+  }
+  if (all) return;
+  local.fetch_failed = true;
+  keeper_.retry_control();
+}
+
+bool Impl::map_missing_link(LocalStack& local, control::Client& c, std::uint16_t index,
+                            std::uint32_t number) {
+  const auto wanted = [&] {  // meanwhile another holder may have made a new link of the slot
+    const stack::LinkState& state = local.state().links[index];
+    return state.status == stack::LinkState::kUp && state.number == number &&
+           !local.stack->mapped(index);
+  };
+  auto link = c.fetch_link(local.id, number);
+  auto parts = link ? map_parts(*link) : tl::unexpected(link.error());
+  Entry entry(local);
+  if (!wanted()) return true;
+  if (!parts) return false;
+  const bool to_self = link->peer == local.id;
+  local.stack->map_link(index, std::move(*parts));
+  entry.wake_attendant();  // another holder may have left something there
+  if (to_self) return true;
+  forget_peer(local, index);
+  local.peer_life[index] = high_fd(std::move(link->life));
+  local.peer_life_of[index] = local.state().links[index].generation;
+  keeper_.watch_peer(local.peer_life[index].get(), local.number, index);
+  return true;
+}
+
+void Impl::fetch_links_again() {
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    if (arena(i).fetch_failed.exchange(false)) map_missing_links(arena(i));
   }
 }
 

@@ -39,6 +39,8 @@ struct LocalStack {
   bool own = false;
   std::atomic<bool> waited_in{false};  ///< a thread of this process has waited in it
   bool joined = false;                 ///< the daemon lets this process act for the stack
+  /// A link of another holder could not be had: once more.
+  std::atomic<bool> fetch_failed{false};
 
   std::array<base::UniqueFd, stack::kMaxLinks>
       peer_life;  ///< by link: hangs up when the peer is gone

@@ -11,6 +11,7 @@
 #include "base/sys.h"
 #include "runtime/attendance.h"
 #include "runtime/impl.h"
+#include "runtime/spin.h"
 
 namespace ringway::runtime {
 
@@ -18,26 +19,44 @@ namespace {
 
 /// How long kernel fds may go unnoticed while stack sockets are busy.
 constexpr base::Duration kKernelLook = base::Duration::microseconds(50);
-constexpr std::int64_t kShortSpinNs = 4'000;
 constexpr std::uint32_t kBusyLooks = 100;
+
+/// Event fds of threads that have ended, for later ones: process id and fd, 0 for none. They are
+/// not closed, because somebody may be about to write to one.
+std::array<std::atomic<std::uint64_t>, 64> spare_events{};
 
 /// The eventfd on which the calling thread sleeps.
 class ThreadEvent {
  public:
   ~ThreadEvent() {
     // A forked child has the parent's number, but not its thread.
-    if (pid_ != getpid()) fd_.release();
+    if (fd_ < 0 || pid_ != getpid()) return;
+    for (auto& spare : spare_events) {
+      std::uint64_t none = 0;
+      if (spare.compare_exchange_strong(none, packed(fd_))) return;
+    }
   }
   int fd() {
-    if (!fd_ || pid_ != getpid()) {
-      fd_ = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
-      pid_ = getpid();
+    if (fd_ >= 0 && pid_ == getpid()) return fd_;
+    pid_ = getpid();
+    for (auto& spare : spare_events) {
+      const std::uint64_t known = spare.load(std::memory_order_relaxed);
+      if (known == 0) continue;
+      fd_ = static_cast<int>(known & UINT32_MAX);
+      const bool ours = known == packed(fd_);  // else a parent's
+      std::uint64_t expected = known;
+      if (spare.compare_exchange_strong(expected, 0) && ours) return fd_;
     }
-    return fd_.get();
+    fd_ = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))).release();
+    return fd_;
   }
 
  private:
-  base::UniqueFd fd_;
+  std::uint64_t packed(int fd) const {
+    return static_cast<std::uint64_t>(pid_) << 32 | static_cast<std::uint32_t>(fd);
+  }
+
+  int fd_ = -1;
   pid_t pid_ = 0;
 };
 thread_local ThreadEvent thread_event;
@@ -74,11 +93,19 @@ class Wait {
       if (spin(now)) continue;
       if (kernel_ready_) return 1;
       const int slept = sleep();
+      spin_of(impl_).slept(clock_now() - now);
       if (slept != 0) return slept;
     }
   }
 
  private:
+  static Spin& spin_of(const Impl& impl) {
+    static thread_local Spin spin(impl.options().spin);
+    if (spin.usual() != impl.options().spin) [[unlikely]]
+      spin = Spin(impl.options().spin);
+    return spin;
+  }
+
   bool look_at_kernel(base::Instant now, bool at_once) {
     if (kernel_.empty() || (!at_once && now - kernel_looked_ < kKernelLook)) return false;
     kernel_looked_ = now;
@@ -113,13 +140,13 @@ class Wait {
 
   /// True when it is worth collecting again.
   bool spin(base::Instant now) {
-    const std::int64_t budget = impl_.spin_ns.load(std::memory_order_relaxed);
-    const base::Instant end = std::min(deadline_, now + base::Duration::nanoseconds(budget));
+    Spin& learned = spin_of(impl_);
+    const base::Instant end = std::min(deadline_, now + learned.budget());
     const std::uint32_t before = epoch();
     for (std::uint32_t round = 1; now < end; ++round) {
       for (int i = 0; i < 32; ++i) {
         if (input() || epoch() != before) {
-          impl_.spin_ns.store(impl_.options().spin.ns, std::memory_order_relaxed);
+          learned.came_while_spinning();
           return true;
         }
         _mm_pause();
@@ -131,7 +158,6 @@ class Wait {
       if (look_at_kernel(now, false)) return false;
       if (round % 4 == 0) sched_yield();
     }
-    impl_.spin_ns.store(std::max(kShortSpinNs, budget - budget / 4), std::memory_order_relaxed);
     return false;
   }
 

@@ -188,6 +188,7 @@ std::uint32_t Stack::poll_marked(base::Instant now) {
 }
 
 void Stack::heat(std::uint16_t index) {
+  if (only_marks_) return;
   // Somebody sleeps on the doorbell, and the keeper or another thread runs this turn: senders of a
   // hot link would not ring.
   if (mailbox_->sleeping.load(std::memory_order_relaxed) != 0) return;
@@ -284,7 +285,14 @@ bool Stack::prepare_sleep(ring::Mailbox& mailbox) {
     links_[i]->tx().sender().set_wants_room();
     starved = true;
   }
-  ring::AsymmetricBarrier::heavy();
+  if (!ring::AsymmetricBarrier::heavy()) only_marks_ = true;
+  if (only_marks_ && state_->hot_count != 0) {
+    // What is published on a hot link may come into view after our last look. A mark is a fence on
+    // the sender's side too: from now on there are no hot links here.
+    while (state_->hot_count != 0) cool(state_->hot_count - 1U);
+    wake(mailbox);
+    return false;
+  }
   if (has_input() || (starved && found_room())) {
     set_hot_links(true);
     wake(mailbox);

@@ -217,6 +217,7 @@ class Stack {
   void sweep_paths();
   void unlink_path(std::uint32_t index);
   void forget_paths(std::uint16_t port);
+  void free_dead_paths();
   void release_down_links();
   void drop_stale_links();
   void change_links();
@@ -239,6 +240,7 @@ class Stack {
   ring::RoomMade room_made_;
   base::Instant timers_looked_at_{0};
   ring::Mailbox* mailbox_ = nullptr;
+  bool only_marks_ = false;  ///< the kernel has no membarrier for this process
   std::vector<int> bells_;
   tcp::Tcp tcp_;
   udp::Udp udp_;

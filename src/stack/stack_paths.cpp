@@ -87,7 +87,18 @@ void Stack::forget_paths(std::uint16_t port) {
     port::Path& path = state_->paths.slab[i];
     if (path.port != port || path.header_length == 0) continue;
     unlink_path(i);
-    path.header_length = 0;  // no longer found; freed by sweep_paths() when nobody uses it
+    path.header_length = 0;  // no longer found
+  }
+  free_dead_paths();
+}
+
+/// Those of links that are gone, once their last connection is: looked for whenever a link goes.
+void Stack::free_dead_paths() {
+  for (std::uint32_t i = 1; i <= state_->paths.slab.high_water(); ++i) {
+    port::Path& path = state_->paths.slab[i];
+    if (path.header_length != 0 || path.users != 0) continue;
+    path.users = kFreedPath;
+    state_->paths.slab.free(i);
   }
 }
 
