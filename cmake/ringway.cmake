@@ -74,8 +74,12 @@ function(ringway_tests name)
     add_dependencies(tsan_tests ${name})
   endif()
   include(GoogleTest)
+  set(environment "")
+  if(RINGWAY_SANITIZE MATCHES "thread")
+    set(environment ENVIRONMENT TSAN_OPTIONS=die_after_fork=0)
+  endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${RINGWAY_TEST_PREFIX}"
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 300)
+    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120 ${environment})
 endfunction()
 
 # ringway_folder(NAME RANK n DEPENDS folders... LIBRARIES third parties...)

@@ -207,6 +207,8 @@ TEST_F(RuntimeTest, Connect_AfterRefusal_MayBeTriedAgain) {
 }
 
 TEST_F(RuntimeTest, Leave_OtherProcessConnected_SeesTheEnd) {
+  if (!kChildrenMayLeave)
+    GTEST_SKIP() << "the thread sanitizer does not follow threads of forked children";
   const SocketId l = listener();
   const base::Endpoint name = name_of(l);
   const pid_t child = forked([&] {
@@ -222,6 +224,8 @@ TEST_F(RuntimeTest, Leave_OtherProcessConnected_SeesTheEnd) {
 }
 
 TEST_F(RuntimeTest, Exec_NewImage_HasWhatWasKeptAndReleasesTheRest) {
+  if (!kChildrenMayLeave)
+    GTEST_SKIP() << "the thread sanitizer does not follow threads of forked children";
   const SocketId l = listener();
   const SocketId kept = connect(name_of(l));
   const SocketId its = accept(l);

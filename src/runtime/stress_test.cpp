@@ -97,6 +97,8 @@ TEST_F(StressTest, PeersAreKilledOrStoppedAtAnyMoment_OthersAreAnswered) {
 }
 
 TEST_F(StressTest, ManyShortLives_WhileTheDaemonIsAsked_EachIsAnswered) {
+  if (!kChildrenMayLeave)
+    GTEST_SKIP() << "the thread sanitizer does not follow threads of forked children";
   const SocketId l = listener(128);
   const base::Endpoint name = name_of(l);
   server_ = started([&, l] { serve(l); });

@@ -167,6 +167,7 @@ class Wait {
     bool attends = false;
     bool rung = false;   ///< the doorbell, while it attends
     bool heard = false;  ///< the bell of this process
+    int bell = -1;       ///< LocalStack::bell_heard, which a fork may make
   };
 
   /// 0: look again; -EINTR.
@@ -228,7 +229,8 @@ class Wait {
     tables.waiters_in_use |= bit;
     tables.waiters[waiter] = {static_cast<std::uint32_t>(getpid()), event};
     subject_.mark(entry, number, bit, true);
-    places_[place_count_++] = {.arena = number, .waiter = waiter, .attends = attends};
+    places_[place_count_++] = {
+        .arena = number, .waiter = waiter, .attends = attends, .bell = local.bell_heard.get()};
     if (attends) wake_at = std::min(wake_at, local.stack->next_deadline());
     if (entry.tcp().blocked()) wake_at = std::min(wake_at, entry.now() + Keeper::kTick);
     // Another process may attend, and stop or die without a word: see that somebody does.
@@ -242,9 +244,10 @@ class Wait {
     fds.clear();
     fds.push_back({event, POLLIN, 0});
     for (std::uint32_t i = 0; i < place_count_; ++i) {  // -1: poll ignores it
-      const LocalStack& local = impl_.arena(places_[i].arena);
-      fds.push_back({places_[i].attends ? local.doorbell.get() : -1, POLLIN, 0});
-      fds.push_back({local.bell_heard.get(), POLLIN, 0});
+      const Place& place = places_[i];
+      const int doorbell = place.attends ? impl_.arena(place.arena).doorbell.get() : -1;
+      fds.push_back({doorbell, POLLIN, 0});
+      fds.push_back({place.bell, POLLIN, 0});
     }
     const std::size_t own = fds.size();
     fds.insert(fds.end(), kernel_.begin(), kernel_.end());
