@@ -131,6 +131,10 @@ int new_placeholder(bool close_on_exec) {
 
 void set_own_files(bool (*owns)(int fd)) { g_own_files.store(owns); }
 
+void put_placeholder(int fd, bool close_on_exec) {
+  sys::dup3(placeholder(), fd, close_on_exec ? O_CLOEXEC : 0);
+}
+
 bool is_internal(int fd) {
   if (fd < 0) return false;
   const auto owns = g_own_files.load(std::memory_order_relaxed);

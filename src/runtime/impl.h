@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +20,19 @@ namespace ringway::runtime {
 /// Moves an fd to a high number, so that programs find their low ones free. -1 stays -1.
 base::UniqueFd high_fd(base::UniqueFd fd);
 
+/// Eventfds for all holders to come; before there is a second one. The stack's lock is held, or
+/// nobody else is there.
+void make_holder_bells(LocalStack& local);
+std::uint64_t inode_of(int fd);
+StackHandover describe(const LocalStack& local);
+
+/// A socket on its way to another process, and the end of its passport that tells what became of
+/// it.
+struct Passed {
+  SocketId socket;
+  base::UniqueFd end;
+};
+
 /// A listener of an inherited stack and its clone in the process's own.
 struct Clone {
   SocketId inherited;
@@ -27,7 +41,7 @@ struct Clone {
 
 /// An epoll set: one set per arena in which it has members.
 struct SetParts {
-  static constexpr std::size_t kArenas = 16;
+  static constexpr std::size_t kArenas = 32;
   bool used = false;
   std::array<std::uint32_t, kArenas> set{};  ///< by arena number; 0: none there
 };
@@ -112,6 +126,13 @@ class Impl {
   void after_failed_exec();
   void take_over(std::span<const StackHandover> handed, std::span<const SocketId> kept);
 
+  // --- passing.cpp -----------------------------------------------------------------------------
+  bool pass(SocketId s, StackHandover* out);
+  void watch_passed(SocketId s, base::UniqueFd end);
+  int take(const StackHandover& handed, SocketId* s);
+  /// The passport was opened, or is gone. Called by the keeper.
+  void passing_ended(int fd);
+
   /// How long a wait spins at present: long while traffic flows, short when sleeping turned out
   /// right.
   std::atomic<std::int64_t> spin_ns{50'000};
@@ -125,6 +146,10 @@ class Impl {
   base::Result<std::unique_ptr<LocalStack>> make_stack(const steering::Host& host);
   base::Result<std::unique_ptr<LocalStack>> open_stack(const StackHandover& handed);
   std::uint32_t add_arena(std::unique_ptr<LocalStack> local);
+  void not_taken(SocketId s);
+  /// The stack of a passed socket, opened if need be; kMaxArenas if that fails.
+  std::uint32_t arena_for(StackHandover handed);
+  std::uint32_t arena_of(std::uint64_t inode) const;
   /// What the image before this one held and did not keep is given up.
   void forget_old_image(LocalStack& local, std::span<const SocketId> kept);
   void replace_table(base::UniqueFd fd);
@@ -140,7 +165,9 @@ class Impl {
   void drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now);
   void forget_process(std::uint32_t pid);
   void watch_process(std::uint32_t pid);
-  void watch_holders();
+  enum class Whom : std::uint8_t { kAsHeir, kAll };
+  /// As an heir only the maker of an inherited stack: as long as that lives, it watches the others.
+  void watch_holders(Whom whom = Whom::kAsHeir);
   void start_keeper();
   /// Precondition: the lock of `local` is held.
   void watch_peers(LocalStack& local);
@@ -157,6 +184,8 @@ class Impl {
   const Clone* make_clone(SocketId s);
   bool lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
+  /// Another socket of this stack has the key and does not share it.
+  bool is_taken(LocalStack& local, const stack::Socket& wanted, const steering::ListenKey& key);
   bool leased_by_another(LocalStack& local, std::uint32_t index);
   /// Gives the lease of a socket back that only this process holds.
   void withdraw(LocalStack& local, SocketId s);
@@ -180,7 +209,8 @@ class Impl {
   std::vector<std::unique_ptr<Clone>> clones_;
   std::mutex sets_mutex_;
   std::array<SetParts, kMaxSets> sets_;
-  std::mutex watched_mutex_;
+  mutable std::mutex watched_mutex_;
+  std::map<int, Passed> passed_;        ///< under watched_mutex_, by the fd of `end`
   std::vector<std::uint32_t> watched_;  ///< processes that hold arenas of this one
   std::array<std::uint32_t, kMaxArenas> child_holder_{};
   std::atomic<std::uint64_t> route_count_{0};

@@ -142,6 +142,10 @@ void Keeper::watch_holder(base::UniqueFd pidfd, std::uint32_t pid) {
       pack(static_cast<std::uint8_t>(What::kHolder), pid >> 16, pid & 0xffff, fd));
 }
 
+void Keeper::watch_passed(int fd) {
+  add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kPassed), 0, 0, fd));
+}
+
 void Keeper::unwatch(int fd) { base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 void* Keeper::main(void* self) {
@@ -182,6 +186,9 @@ bool Keeper::handle(std::uint64_t packed) {
       break;
     case What::kPeer:
       impl_.peer_died(tag.arena, tag.link);
+      break;
+    case What::kPassed:
+      impl_.passing_ended(fd);
       break;
     case What::kHolder:
       unwatch(fd);

@@ -47,6 +47,8 @@ class Keeper {
   void watch_peer(int fd, std::uint32_t arena, std::uint16_t link);
   /// Watches another process that holds an arena of this one; takes the pidfd over.
   void watch_holder(base::UniqueFd pidfd, std::uint32_t pid);
+  /// Watches the end of a passport: Impl::passing_ended(). The fd stays the caller's.
+  void watch_passed(int fd);
   bool running() const { return running_.load(std::memory_order_acquire); }
   /// Around fork: the thread holds no lock and allocates nothing between the two calls.
   void pause() { at_work_.lock(); }
@@ -64,7 +66,16 @@ class Keeper {
   static constexpr base::Duration kInheritedTick = base::Duration::milliseconds(4);
 
  private:
-  enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell, kRetry };
+  enum class What : std::uint8_t {
+    kControl,
+    kTimer,
+    kStop,
+    kPeer,
+    kHolder,
+    kDoorbell,
+    kRetry,
+    kPassed
+  };
 
   static void* main(void* self);
   void run();

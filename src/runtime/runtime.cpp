@@ -192,6 +192,11 @@ std::unique_ptr<Runtime> Runtime::take_over(const Options& options,
   impl->take_over(handed, kept);
   return std::unique_ptr<Runtime>(new Runtime(std::move(impl)));
 }
+bool Runtime::pass(SocketId s, StackHandover* out) { return impl_->pass(s, out); }
+void Runtime::watch_passed(SocketId s, base::UniqueFd end) {
+  impl_->watch_passed(s, std::move(end));
+}
+int Runtime::take(const StackHandover& handed, SocketId* s) { return impl_->take(handed, s); }
 void Runtime::leave() { impl_->leave(); }
 bool Runtime::inside() { return Inside::depth != 0; }
 void Runtime::set_deferred_signal_hook(void (*hook)()) {

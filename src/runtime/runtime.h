@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "base/unique_fd.h"
 #include "runtime/handover.h"
 
 namespace ringway::runtime {
@@ -165,6 +166,15 @@ class Runtime {
   static std::unique_ptr<Runtime> take_over(const Options& options,
                                             std::span<const StackHandover> handed,
                                             std::span<const SocketId> kept);
+  /// A copy of the socket goes to another process: it is held for that one from here on. `out` is
+  /// what the process needs, with the socket's index and generation. False if it may not be passed.
+  bool pass(SocketId s, StackHandover* out);
+  /// To be called after pass(): the taker writes a byte into the other end of `end` when it has the
+  /// socket. Without, the hold ends with the last copy of that other end.
+  void watch_passed(SocketId s, base::UniqueFd end);
+  /// The other side: owns the descriptors from here on, and sets `s->arena`. 0 or -errno.
+  int take(const StackHandover& handed, SocketId* s);
+
   /// Releases everything that this process holds and leaves the network; unsent data is sent on by
   /// a reaper. Called from exit handlers; no other call may follow.
   void leave();
