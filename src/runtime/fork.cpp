@@ -146,6 +146,11 @@ void Impl::start_keeper() {
     const std::lock_guard guard(watched_mutex_);
     for (const auto& [fd, passed] : passed_) keeper_.watch_passed(fd);
   }
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    if (!arena(i).device) continue;
+    keeper_.watch_device(arena(i).device->kernel_fd());
+    keeper_.watch_device(arena(i).device->daemon_fd());
+  }
   watch_holders();
 }
 
@@ -172,6 +177,7 @@ void Impl::after_fork_child() {
           .store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
     }
     local.stack->bells().clear();
+    local.stack->forget_pending_frames();
     listen_for_bell(local);
     Inside::leave();
   }
@@ -249,6 +255,10 @@ bool Impl::owns_fd(int fd) const {
     if (fd == local.mailbox_fd.get() || fd == local.doorbell.get() || fd == local.life_read.get() ||
         fd == local.life_write.get() || fd == local.stack->arena().fd()) {
       return true;
+    }
+    if (local.device && local.device->owns_fd(fd)) return true;
+    for (std::uint32_t p = 0; p < local.stack->port_count(); ++p) {
+      if (fd == local.stack->port_fd(p)) return true;
     }
     if (fd == local.bell_heard.get()) return true;
     for (const base::UniqueFd& bell : local.holder_bells) {

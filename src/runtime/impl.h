@@ -82,6 +82,14 @@ class Impl {
   /// Fetches the memory of links that another holder made.
   void map_missing_links(LocalStack& local);
 
+  // --- devices.cpp -----------------------------------------------------------------------------
+  std::string port_description() const { return port_description_; }
+  /// The kernel or ringway-netd has news about a device. Called by the keeper. False: the daemon
+  /// has hung up.
+  bool device_events();
+  /// Neighbours that a stack waits for are asked by whoever may.
+  void resolve_wanted(LocalStack& local);
+
   // --- listen.cpp ------------------------------------------------------------------------------
   int bind(SocketId s, const base::Endpoint& local);
   int listen(SocketId s, int backlog);
@@ -176,7 +184,21 @@ class Impl {
                             const base::IpAddress& from, const base::Endpoint& to);
   /// Who has `to`, and over which link. 0, -ECONNREFUSED, kNotOurs, ...
   int route(LocalStack& local, steering::Protocol protocol, const base::Endpoint& to,
-            std::uint16_t* link);
+            std::uint16_t* link, base::IpAddress* source);
+  /// The port of a datagram socket is its own at the device too.
+  bool datagram_at_device(LocalStack& local, SocketId s);
+  /// How `to` is reached by the stack's own device; false: not by it.
+  bool by_device(LocalStack& local, const base::Endpoint& to, std::uint16_t* port,
+                 base::IpAddress* source);
+  std::uint16_t device_port(LocalStack& local, steering::Protocol protocol,
+                            const base::IpAddress& source, const base::Endpoint& to);
+  /// Takes a port at a device too. 0 or -errno.
+  int device_lease(LocalStack& local, steering::Protocol protocol, const base::Endpoint& at);
+  void device_release(LocalStack& local, steering::Protocol protocol, const base::Endpoint& at);
+  void leave_device(LocalStack& local, SocketId s);
+  bool device_has(LocalStack& local, const base::IpAddress& address);
+  int bind_at_device(LocalStack& local, SocketId s, base::Endpoint at);
+  base::Result<void> open_device(LocalStack& local);
   int connect_datagram(LocalStack& local, SocketId s, const base::Endpoint& to);
   /// Gives a datagram socket an ephemeral port if it is not bound.
   int bind_datagram(LocalStack& local, SocketId s);
@@ -198,6 +220,8 @@ class Impl {
   std::optional<control::Client> client_;
   base::Instant client_retry_{0};
   base::Error join_error_;
+  bool device_opened_ = false;  ///< by this process or one that it was forked from
+  std::string port_description_;
   bool control_lost_ = false;  ///< the daemon went away and could not be reached since
   std::atomic<const steering::Table*> table_{nullptr};
   std::vector<std::unique_ptr<const steering::Table>>

@@ -88,6 +88,7 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
     if (socket->reuse_address != 0 && key.protocol == steering::Protocol::kUdp)
       flags |= steering::kEntryReusePort;
   }
+  if (device_has(local, local_endpoint.address)) return bind_at_device(local, s, local_endpoint);
   std::uint16_t port = 0;
   {
     const ControlScope control(*this);
@@ -96,6 +97,14 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
     const auto leased = c->lease_listen(local.id, key, flags);
     if (!leased) return errno_of(leased.error(), EADDRINUSE);
     port = *leased;
+    const int failure = local.device && local_endpoint.address.is_any()
+                            ? local.device->lease(key.protocol, {local_endpoint.address, port})
+                            : 0;
+    if (failure != 0) {
+      key.port = port;
+      static_cast<void>(c->release_listen(local.id, key));
+      return failure;
+    }
   }
   Entry entry(local);
   stack::Socket* socket = entry.find(s.index, s.generation);
@@ -257,6 +266,7 @@ bool Impl::leased_by_another(LocalStack& local, std::uint32_t index) {
 
 void Impl::withdraw(LocalStack& local, SocketId s) {
   steering::ListenKey key;
+  base::Endpoint at;
   {
     Entry entry(local);
     stack::Socket* socket = entry.find(s.index, s.generation);
@@ -288,6 +298,7 @@ void Impl::withdraw_all(LocalStack& local) {
 void Impl::release_in(LocalStack& local, SocketId s) {
   // First nobody is sent here any more, then the door is closed: others may listen on this port,
   // and whoever connects meanwhile is to find one of these.
+  leave_device(local, s);
   withdraw(local, s);
   Entry entry(local);
   if (entry.find(s.index, s.generation) != nullptr)

@@ -90,6 +90,10 @@ base::Result<LocalStack*> Impl::make_own() {
   auto made = make_stack(c->membership().host);
   if (!made) return tl::unexpected(made.error());
   std::unique_ptr<LocalStack> local = std::move(*made);
+  if (auto opened = open_device(*local); !opened) {
+    join_error_ = opened.error();
+    return tl::unexpected(opened.error());
+  }
   const auto id = c->register_stack({.arena = local->stack->arena().fd(),
                                      .mailbox = local->mailbox_fd.get(),
                                      .doorbell = local->doorbell.get(),

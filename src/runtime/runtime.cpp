@@ -209,6 +209,7 @@ void Runtime::note_signal() {
   if (bell >= 0) base::sys::raw(SYS_write, bell, reinterpret_cast<long>(&one), sizeof one);
 }
 void Runtime::note_deferred_signal() { Inside::deferred = true; }
+std::string Runtime::port_description() const { return impl_->port_description(); }
 bool Runtime::owns_fd(int fd) const { return impl_->owns_fd(fd); }
 
 }  // namespace ringway::runtime

@@ -55,6 +55,7 @@ struct Options {
   std::string host;         ///< empty: the network's common host
   std::string program;      ///< shown by `ringway ss`
   std::string directory;    ///< the daemon's; empty: as RINGWAY_DIR says
+  std::string port;         ///< external port, as in "xdp:eth1"; empty: none
   std::string daemon_path;  ///< ringwayd to start on demand; empty: beside this library or on PATH
   base::Duration spin = base::Duration::microseconds(50);  ///< before sleeping
 };
@@ -188,6 +189,9 @@ class Runtime {
   /// The shim's handler calls this for every signal, put off or not: a wait of this thread that is
   /// under way ends with -EINTR, wherever it is. Async-signal-safe.
   static void note_signal();
+
+  /// What was chosen for the external port, in one line; empty: there is none.
+  std::string port_description() const;
 
   /// fds that belong to the runtime (doorbells, control socket, memfds): a program that closes
   /// "all" fds must not close these; the shim asks.
