@@ -42,7 +42,9 @@ void PortConformance::restart() {
 
 std::size_t PortConformance::max_plain_frame() {
   const std::size_t ethernet = std::size_t{port().caps().mtu} + 14;
-  return std::min<std::size_t>(ethernet, port().caps().max_frame);
+  // It is to fit behind the headroom of any slot.
+  const std::size_t room = pool().pool().slot_size() - mem::kMaxHeadroom;
+  return std::min<std::size_t>({ethernet, port().caps().max_frame, room});
 }
 
 // Broadcast, of a type for experiments (IEEE 802, 9.2.3), so that no kernel answers it.
