@@ -19,7 +19,7 @@ namespace sys = base::sys;
 using base::ErrorCode;
 using base::Result;
 
-enum XdpOption : std::uint8_t { kQueue, kRequire, kMode, kChain };  // as in kXdpOptions
+enum XdpOption : std::uint8_t { kQueue, kRequire, kMode, kChain, kLease };  // as in kXdpOptions
 
 /// The place of `text` among `words`, 0 if it was not given.
 Result<std::size_t> word_of(const port::SpecValues& values, XdpOption option,
@@ -59,12 +59,14 @@ Result<XdpOptions> XdpOptions::parse(const port::Spec& spec) {
   if (values->given(kQueue)) options.queue = values->number(kQueue);
   const auto require = word_of(*values, kRequire, {"copy", "zerocopy"});
   const auto mode = word_of(*values, kMode, {"native", "generic"});
-  for (const auto* word : {&require, &mode}) {
+  const auto lease = word_of(*values, kLease, {"direct", "guarded"});
+  for (const auto* word : {&require, &mode, &lease}) {
     if (!*word) return tl::unexpected(word->error());
   }
   options.copy = static_cast<xdp::CopyMode>(*require);
   options.attach = static_cast<xdp::Steering::Attach>(*mode);
   options.chain = values->number(kChain) != 0;
+  options.lease = static_cast<LeaseKind>(*lease);
   return options;
 }
 

@@ -22,7 +22,11 @@ inline constexpr std::array kXdpOptions{
                      "zerocopy or copy: fail if it is not to be had"},
     port::SpecOption{"mode", port::OptionKind::kText, 0, 0, 0, "native or generic XDP"},
     port::SpecOption{"chain", port::OptionKind::kFlag, 0, 0, 1, "long frames may arrive in pieces"},
+    port::SpecOption{"lease", port::OptionKind::kText, 0, 0, 0,
+                     "direct (the device's own queues) or guarded (a veth with a source filter)"},
 };
+
+enum class LeaseKind : std::uint8_t { kAuto, kDirect, kGuarded };
 
 /// A device as a person asks for it: "xdp:eth1,require=zerocopy".
 struct XdpOptions {
@@ -31,6 +35,7 @@ struct XdpOptions {
   xdp::CopyMode copy = xdp::CopyMode::kAuto;
   xdp::Steering::Attach attach = xdp::Steering::Attach::kAuto;
   bool chain = false;
+  LeaseKind lease = LeaseKind::kAuto;  ///< of a program that shares the device with the kernel
 
   static base::Result<XdpOptions> parse(const port::Spec& spec);
 };

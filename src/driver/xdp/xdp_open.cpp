@@ -23,6 +23,10 @@ Result<void> probe_xdp() {
 }
 
 Result<std::unique_ptr<XdpPort>> open_xdp(const XdpOptions& options, mem::FramePool& pool) {
+  if (options.lease != LeaseKind::kAuto) {
+    return base::fail(base::ErrorCode::kInvalidArgument,
+                      "a port that takes all frames of a device has no lease: leave out lease=");
+  }
   const auto facts = look_at_device(options.device);
   if (!facts) return tl::unexpected(facts.error());
   const auto umem = umem_of(pool);

@@ -35,9 +35,10 @@ namespace {
 using base::ErrorCode;
 using base::Result;
 
-enum MapIndex : std::uint8_t { kConfig, kLeases, kSockets, kCounters };
-constexpr std::array kMapNames{"rw_config", "rw_leases", "rw_sockets", "rw_counters"};
-constexpr const char* kProgramName = "rw_steer";
+// As in MapIndex and ProgramIndex.
+constexpr std::array kMapNames{"rw_config",  "rw_leases", "rw_sockets",  "rw_counters", "rw_guards",
+                               "rw_buckets", "rw_ends",   "rw_guard_in", "rw_inlets"};
+constexpr std::array kProgramNames{"rw_steer", "rw_inlet", "rw_outlet"};
 
 tl::unexpected<base::Error> fail(int number, std::string what) {
   ErrorCode code = ErrorCode::kSystem;
@@ -71,16 +72,31 @@ Result<std::unique_ptr<Steering>> Steering::open(const Options& options) {
   return steering;
 }
 
+Result<std::unique_ptr<Steering>> Steering::reopen(const Options& options) {
+  libbpf_set_print(quiet);
+  std::unique_ptr<Steering> steering(new Steering(options));
+  if (steering->take_up()) return steering;
+  steering->remove();
+  return base::fail(ErrorCode::kNotFound, "no steering of a predecessor is on " + options.device);
+}
+
 Steering::~Steering() {
   if (attached_) bpf_xdp_detach(static_cast<int>(options_.index), flags_, nullptr);
   if (object_ != nullptr) {
     bpf_object__close(object_);
     return;
   }
-  for (const int fd : maps_) {
-    if (fd >= 0) ::close(fd);
+  forget();
+}
+
+/// Closes what was taken up.
+void Steering::forget() {
+  for (int& fd : maps_) {
+    if (fd >= 0) ::close(std::exchange(fd, -1));
   }
-  if (program_ >= 0) ::close(program_);
+  for (int& fd : programs_) {
+    if (fd >= 0) ::close(std::exchange(fd, -1));
+  }
 }
 
 Result<void> Steering::load() {
@@ -91,11 +107,13 @@ Result<void> Steering::load() {
   if (error != 0) {
     return fail(-error, "the kernel does not take the steering program");
   }
-  program_ = bpf_program__fd(bpf_object__find_program_by_name(object_, kProgramName));
+  for (std::size_t i = 0; i < kProgramNames.size(); ++i) {
+    programs_[i] = bpf_program__fd(bpf_object__find_program_by_name(object_, kProgramNames[i]));
+  }
   for (std::size_t i = 0; i < kMapNames.size(); ++i) {
     maps_[i] = bpf_object__find_map_fd_by_name(object_, kMapNames[i]);
   }
-  return {};
+  return set_config(0);
 }
 
 // By netlink: a link object would take the program off the device when this process ends.
@@ -106,7 +124,7 @@ Result<void> Steering::attach() {
                         (options_.attach == Attach::kNative) == (mode == XDP_FLAGS_DRV_MODE);
     if (!wanted) continue;
     flags_ = mode;
-    error = bpf_xdp_attach(static_cast<int>(options_.index), program_,
+    error = bpf_xdp_attach(static_cast<int>(options_.index), programs_[kSteer],
                            mode | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
     if (error == 0) {
       attached_ = true;
@@ -127,43 +145,48 @@ Result<void> Steering::pin() {
     ::unlink(path.c_str());
     if (bpf_obj_pin(maps_[i], path.c_str()) != 0) return fail(errno, "cannot pin " + path);
   }
-  const std::string path = options_.pin + "/" + kProgramName;
-  ::unlink(path.c_str());
-  if (bpf_obj_pin(program_, path.c_str()) != 0) return fail(errno, "cannot pin " + path);
+  for (std::size_t i = 0; i < kProgramNames.size(); ++i) {
+    const std::string path = options_.pin + "/" + kProgramNames[i];
+    ::unlink(path.c_str());
+    if (bpf_obj_pin(programs_[i], path.c_str()) != 0) return fail(errno, "cannot pin " + path);
+  }
   return {};
+}
+
+bool Steering::is_attached(std::uint32_t program_id) {
+  for (const std::uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
+    std::uint32_t there = 0;
+    flags_ = mode;
+    native_ = mode == XDP_FLAGS_DRV_MODE;
+    const int failed =
+        bpf_xdp_query_id(static_cast<int>(options_.index), static_cast<int>(mode), &there);
+    if (failed == 0 && there == program_id) return true;
+  }
+  return false;
 }
 
 /// A program that is not put on the device anew: live leases would lose their sockets with the old
 /// maps.
 bool Steering::take_up() {
-  program_ = bpf_obj_get((options_.pin + "/" + kProgramName).c_str());
-  if (program_ < 0) return false;
+  bool whole = true;
+  for (std::size_t i = 0; whole && i < kProgramNames.size(); ++i) {
+    programs_[i] = bpf_obj_get((options_.pin + "/" + kProgramNames[i]).c_str());
+    whole = programs_[i] >= 0;
+  }
+  for (std::size_t i = 0; whole && i < kMapNames.size(); ++i) {
+    maps_[i] = bpf_obj_get((options_.pin + "/" + kMapNames[i]).c_str());
+    whole = maps_[i] >= 0;
+  }
   bpf_prog_info info{};
   std::uint32_t length = sizeof info;
-  bool same = bpf_obj_get_info_by_fd(program_, &info, &length) == 0;
-  std::uint32_t there = 0;
-  for (const std::uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
-    if (there != 0) break;
-    flags_ = mode;
-    native_ = mode == XDP_FLAGS_DRV_MODE;
-    if (bpf_xdp_query_id(static_cast<int>(options_.index), static_cast<int>(mode), &there) != 0) {
-      there = 0;
-    }
-  }
-  same = same && there == info.id;
-  for (std::size_t i = 0; same && i < kMapNames.size(); ++i) {
-    maps_[i] = bpf_obj_get((options_.pin + "/" + kMapNames[i]).c_str());
-    same = maps_[i] >= 0;
-  }
-  if (same) {
+  whole = whole && bpf_obj_get_info_by_fd(programs_[kSteer], &info, &length) == 0 &&
+          is_attached(info.id);
+  if (whole) {
     attached_ = taken_up_ = true;
-    return true;
+  } else {
+    forget();
   }
-  ::close(std::exchange(program_, -1));
-  for (int& fd : maps_) {
-    if (fd >= 0) ::close(std::exchange(fd, -1));
-  }
-  return false;
+  return whole;
 }
 
 void Steering::remove() {
@@ -171,14 +194,15 @@ void Steering::remove() {
   attached_ = false;
   if (options_.pin.empty()) return;
   for (const char* name : kMapNames) ::unlink((options_.pin + "/" + name).c_str());
-  ::unlink((options_.pin + "/" + kProgramName).c_str());
+  for (const char* name : kProgramNames) ::unlink((options_.pin + "/" + name).c_str());
   ::rmdir(options_.pin.c_str());
 }
 
-Result<void> Steering::take_all(bool on) {
+Result<void> Steering::take_all(bool on) { return set_config(on ? RW_TAKE_ALL : 0); }
+
+Result<void> Steering::set_config(std::uint32_t flags) {
   const std::uint32_t zero = 0;
-  rw_config config{};
-  config.flags = on ? RW_TAKE_ALL : 0;
+  const rw_config config{flags, options_.index};
   if (bpf_map_update_elem(maps_[kConfig], &zero, &config, BPF_ANY) == 0) return {};
   return fail(errno, "the steering of " + options_.device + " cannot be changed");
 }

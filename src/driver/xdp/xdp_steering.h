@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,6 +33,9 @@ class Steering final : public Kept {
   /// that its maps hold. Errors: kExists if another program is attached there.
   static base::Result<std::unique_ptr<Steering>> open(const Options& options);
   /// Detaches the program, unless release() was called.
+  /// Only takes up what a predecessor left on the device. Errors: kNotFound; its pins are gone
+  /// then.
+  static base::Result<std::unique_ptr<Steering>> reopen(const Options& options);
   ~Steering() override;
   Steering(const Steering&) = delete;
   Steering& operator=(const Steering&) = delete;
@@ -44,6 +48,18 @@ class Steering final : public Kept {
   base::Result<void> set_socket(std::uint32_t queue, int fd);
   base::Result<void> set_lease(const rw_lease_key& key, const rw_lease& lease);
   void drop_lease(const rw_lease_key& key);
+  /// Lets the program behind guard `number` (1 to RW_MAX_GUARDS - 1) receive by `socket`, which is
+  /// bound to the program end of its veth pair, and send what is leased to it from the host end.
+  base::Result<void> set_guard(std::uint32_t number, const rw_guard& guard, int socket);
+  /// Its leases are the caller's to drop. The veth pair stays.
+  void drop_guard(std::uint32_t number);
+  rw_guard guard(std::uint32_t number) const;
+  /// Number 0 stands for the program that has the device's own queues; it has no veth pair.
+  void write_guard(std::uint32_t number, const rw_guard& guard);
+  /// What the guard dropped.
+  rw_bucket bucket(std::uint32_t number) const;
+  /// The only source of the frames that guards let through.
+  void set_mac(const base::MacAddress& mac);
   /// All that are in the map.
   std::vector<std::pair<rw_lease_key, rw_lease>> leases() const;
   /// Of all processors.
@@ -57,17 +73,38 @@ class Steering final : public Kept {
                           std::uint16_t port);
 
  private:
-  explicit Steering(const Options& options) : options_(options) {}
+  explicit Steering(const Options& options) : options_(options) {
+    programs_.fill(-1);
+    maps_.fill(-1);
+  }
+  enum MapIndex : std::uint8_t {
+    kConfig,
+    kLeases,
+    kSockets,
+    kCounters,
+    kGuards,
+    kBuckets,
+    kEnds,
+    kGuardIn,
+    kInlets,
+    kMaps,
+  };
+  enum ProgramIndex : std::uint8_t { kSteer, kInlet, kOutlet, kPrograms };
+
   base::Result<void> load();
   base::Result<void> attach();
+  base::Result<void> attach_guard(const rw_guard& guard);
+  base::Result<void> set_config(std::uint32_t flags);
   base::Result<void> pin();
   bool take_up();
+  bool is_attached(std::uint32_t program_id);
+  void forget();
 
   Options options_;
   bpf_object* object_ = nullptr;
-  int program_ = -1;
+  std::array<int, kPrograms> programs_;
+  std::array<int, kMaps> maps_;
   std::uint32_t flags_ = 0;
-  int maps_[4] = {-1, -1, -1, -1};
   bool attached_ = false;
   bool native_ = false;
   bool taken_up_ = false;

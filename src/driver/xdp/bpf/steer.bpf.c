@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0) */
-/* The steering program: what is leased goes to its program, everything else to the kernel. */
+/* The steering program of a device: what is leased goes to its program, everything else to the
+ * kernel.
+ *
+ * A program has the device's own queues, or a guard: a veth pair whose one end has its socket.
+ *
+ *   device -- rw_steer --> rw_sockets                                      direct
+ *                     \-> rw_guard_in: host end ~ program end -- rw_inlet --> rw_inlets
+ *   device <-- rw_outlet -- host end ~ program end <-- its socket          guarded
+ */
 
 #include "steer.h"
 
@@ -8,6 +16,7 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
+#include <linux/pkt_cls.h>
 
 #ifndef IPPROTO_ICMPV6
 #define IPPROTO_ICMPV6 58
@@ -44,6 +53,45 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } rw_counters SEC(".maps");
+
+/* By number of a guard, from 1. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, RW_MAX_GUARDS);
+  __type(key, __u32);
+  __type(value, struct rw_guard);
+} rw_guards SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, RW_MAX_GUARDS);
+  __type(key, __u32);
+  __type(value, struct rw_bucket);
+} rw_buckets SEC(".maps");
+
+/* The guard of an interface, of either end. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 2 * RW_MAX_GUARDS);
+  __type(key, __u32);
+  __type(value, __u32);
+} rw_ends SEC(".maps");
+
+/* The host end of a guard. */
+struct {
+  __uint(type, BPF_MAP_TYPE_DEVMAP);
+  __uint(max_entries, RW_MAX_GUARDS);
+  __type(key, __u32);
+  __type(value, __u32);
+} rw_guard_in SEC(".maps");
+
+/* The socket on the program end of a guard. */
+struct {
+  __uint(type, BPF_MAP_TYPE_XSKMAP);
+  __uint(max_entries, RW_MAX_GUARDS);
+  __type(key, __u32);
+  __type(value, __u32);
+} rw_inlets SEC(".maps");
 
 static __always_inline void count(__u32 what) {
   __u64* n = bpf_map_lookup_elem(&rw_counters, &what);
@@ -148,7 +196,11 @@ static __always_inline struct rw_lease* find_quoted(struct packet* p, void* end)
 }
 
 /* An empty place (its program is dead): the kernel answers. */
-static __always_inline int deliver(struct xdp_md* ctx) {
+static __always_inline int deliver(struct xdp_md* ctx, __u32 guard) {
+  if (guard) {
+    count(RW_GUARDED);
+    return bpf_redirect_map(&rw_guard_in, guard, XDP_PASS);
+  }
   count(RW_REDIRECTED);
   return bpf_redirect_map(&rw_sockets, ctx->rx_queue_index, XDP_PASS);
 }
@@ -162,7 +214,7 @@ int rw_steer(struct xdp_md* ctx) {
   __u32 zero = 0;
   struct rw_config* config = bpf_map_lookup_elem(&rw_config, &zero);
   if (config && (config->flags & RW_TAKE_ALL)) {
-    return deliver(ctx);
+    return deliver(ctx, 0);
   }
   if (!find_transport(data, end, &p)) goto pass;
   if (p.protocol == IPPROTO_TCP || p.protocol == IPPROTO_UDP) {
@@ -173,8 +225,76 @@ int rw_steer(struct xdp_md* ctx) {
     lease = find_quoted(&p, end);
     if (lease) count(RW_ICMP);
   }
-  if (lease) return deliver(ctx);
+  if (lease) return deliver(ctx, lease->guard);
 pass:
   count(RW_PASSED);
   return XDP_PASS;
+}
+
+/* On the program end of a guard: all that the device's steering let in. */
+SEC("xdp.frags")
+int rw_inlet(struct xdp_md* ctx) {
+  __u32 index = ctx->ingress_ifindex;
+  __u32* guard = bpf_map_lookup_elem(&rw_ends, &index);
+  return guard ? bpf_redirect_map(&rw_inlets, *guard, XDP_DROP) : XDP_DROP;
+}
+
+/* Only whole TCP and UDP packets from what is leased to this very program. Fragments have no ports,
+ * tags would lead to another interface, and ARP, ND and ICMP are for the kernel to say. */
+static __always_inline int is_own(struct __sk_buff* skb, struct rw_guard* guard, __u32 number) {
+  void* data = (void*)(long)skb->data;
+  void* end = (void*)(long)skb->data_end;
+  struct ethhdr* eth = data;
+  struct packet p = {};
+  if ((void*)(eth + 1) > end || skb->vlan_present) return 0;
+  for (int i = 0; i < 6; ++i) {
+    if (eth->h_source[i] != guard->mac[i]) return 0;
+  }
+  if (!find_transport(data, end, &p)) return 0;
+  if (p.protocol != IPPROTO_TCP && p.protocol != IPPROTO_UDP) return 0;
+  struct ports* ports = p.l4;
+  if ((void*)(ports + 1) > end) return 0;
+  struct rw_lease* lease = find(p.src, p.protocol, ports->src);
+  return lease && lease->guard == number;
+}
+
+static __always_inline int within_rate(struct rw_bucket* bucket, __u64 cost) {
+  __u64 now = bpf_ktime_get_ns();
+  int within = 0;
+  bpf_spin_lock(&bucket->lock);
+  __u64 next = bucket->next > now ? bucket->next : now;
+  if (next <= now + RW_BURST_NS) {
+    bucket->next = next + cost;
+    within = 1;
+  }
+  bpf_spin_unlock(&bucket->lock);
+  return within;
+}
+
+/* On the host end of a guard: nothing that the program's socket sends was seen by any hook before.
+ * By tc, not XDP: it reaches a device of any kind, and what is left to do about a checksum is kept.
+ */
+SEC("tc")
+int rw_outlet(struct __sk_buff* skb) {
+  __u32 index = skb->ifindex;
+  __u32 zero = 0;
+  __u32* number = bpf_map_lookup_elem(&rw_ends, &index);
+  struct rw_config* config = bpf_map_lookup_elem(&rw_config, &zero);
+  if (!number || !config) return TC_ACT_SHOT;
+  __u32 n = *number;
+  struct rw_guard* guard = bpf_map_lookup_elem(&rw_guards, &n);
+  struct rw_bucket* bucket = bpf_map_lookup_elem(&rw_buckets, &n);
+  if (!guard || !bucket) return TC_ACT_SHOT;
+  if (!is_own(skb, guard, n)) {
+    count(RW_FOREIGN);
+    __sync_fetch_and_add(&bucket->foreign, 1);
+    return TC_ACT_SHOT;
+  }
+  if (guard->ns_per_kib && !within_rate(bucket, (__u64)skb->len * guard->ns_per_kib / 1024)) {
+    count(RW_LIMITED);
+    __sync_fetch_and_add(&bucket->limited, 1);
+    return TC_ACT_SHOT;
+  }
+  count(RW_SENT);
+  return bpf_redirect(config->device, 0);
 }
