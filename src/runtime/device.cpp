@@ -83,7 +83,7 @@ Result<void> Device::open_shared(const std::string& text) {
   name_ = options->device;
   owner_pid_ = base::sys::getpid();
   index_ = lease->index;
-  said_ = driver::describe(lease->queues, lease->native) + ", direct lease";
+  said_ = driver::describe(lease->queues, lease->native) + ", " + netd::describe(*lease);
   for (base::UniqueFd& fd : lease->queues.sockets) fd = high_fd(std::move(fd));
   auto port = driver::XdpPort::adopt(std::move(lease->queues), memory_.pool());
   if (!port) return tl::unexpected(port.error());

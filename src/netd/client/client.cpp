@@ -134,6 +134,7 @@ Result<Lease> Client::open(const driver::XdpOptions& options, const Frames& fram
   request.copy = static_cast<std::uint8_t>(options.copy);
   request.attach = static_cast<std::uint8_t>(options.attach);
   request.chain = options.chain ? 1 : 0;
+  request.lease = static_cast<std::uint8_t>(options.lease);
   request.chunk = frames.chunk;
   request.offset = frames.offset;
   request.length = frames.length;
@@ -148,7 +149,15 @@ Result<Lease> Client::open(const driver::XdpOptions& options, const Frames& fram
   lease.queues.binding = {answer->zero_copy != 0, answer->pieces != 0, answer->tx_checksum != 0};
   lease.index = answer->index;
   lease.native = answer->native != 0;
+  lease.guarded = answer->guarded != 0;
+  lease.rate_mbit = answer->rate_mbit;
   return lease;
+}
+
+std::string describe(const Lease& lease) {
+  if (!lease.guarded) return "direct lease: what is sent is not checked";
+  if (lease.rate_mbit == 0) return "guarded lease: a veth with a source filter";
+  return fmt::format("guarded lease: a veth with a source filter, {} Mbit/s", lease.rate_mbit);
 }
 
 Result<void> Client::join(const std::string& device) {

@@ -25,7 +25,12 @@ struct Lease {
   driver::XdpQueues queues;
   std::uint32_t index = 0;  ///< of the interface
   bool native = false;
+  bool guarded = false;
+  std::uint32_t rate_mbit = 0;  ///< of a guarded lease; 0: not limited
 };
+
+/// "direct lease" or "guarded lease", for a person.
+std::string describe(const Lease& lease);
 
 /// A program's connection to ringway-netd. The device is leased as long as some process has it
 /// open. Calls block for the milliseconds that the daemon takes. Not thread-safe.

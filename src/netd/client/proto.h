@@ -11,7 +11,7 @@
 /// answer; besides, the daemon tells of a device that has gone.
 namespace ringway::netd {
 
-inline constexpr std::uint32_t kMagic = 0x4457'4e02;
+inline constexpr std::uint32_t kMagic = 0x4457'4e03;
 inline constexpr std::size_t kMaxSockets = 64;
 
 enum class RequestType : std::uint32_t {
@@ -32,6 +32,8 @@ struct Request {
   std::uint8_t attach = 0;  ///< xdp::Steering::Attach
   std::uint8_t chain = 0;
   std::uint8_t protocol = 0;  ///< 6, 17
+  std::uint8_t lease = 0;     ///< driver::LeaseKind
+  std::array<std::uint8_t, 3> reserved{};
   std::uint32_t chunk = 0;
   std::uint16_t port = 0;
   std::uint16_t count = 0;
@@ -55,7 +57,9 @@ struct Answer {
   std::uint8_t tx_checksum = 0;
   std::uint8_t unfinished_checksums = 0;
   std::uint8_t native = 0;
-  std::array<std::uint8_t, 3> reserved{};
+  std::uint8_t guarded = 0;
+  std::array<std::uint8_t, 2> reserved{};
+  std::uint32_t rate_mbit = 0;  ///< of a guarded lease; 0: not limited
   std::uint16_t port = 0;
   std::uint16_t count = 0;
   std::array<char, 256> text{};  ///< what went wrong, and the fix

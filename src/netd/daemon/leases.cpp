@@ -1,19 +1,15 @@
-// What a program may have: queues, ports, neighbours.
+// What a program may have besides its queues: ports, and neighbours to be asked for.
 
 #include <fmt/format.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
-#include <sys/mman.h>
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
 
 #include "base/sys.h"
-#include "driver/xdp/xdp_device.h"
-#include "mem/arena.h"
 #include "netd/daemon/netd.h"
 #include "netd/daemon/wire.h"
 
@@ -26,45 +22,9 @@ using driver::xdp::Steering;
 
 namespace {
 
-constexpr std::uint64_t kMostFrameBytes = std::uint64_t{256} << 20;
 /// Outgoing connections: above what the kernel itself takes by default (ip_local_port_range).
 constexpr std::uint32_t kFirstBlock = 61'056;
 constexpr std::uint16_t kBlockPorts = 64;
-
-tl::unexpected<base::Error> refuse(int number, std::string what) {
-  return tl::unexpected(base::Error{ErrorCode::kSystem, number, std::move(what)});
-}
-
-/// The frames of a program for as long as they are registered.
-class Mapped {
- public:
-  Mapped(int memfd, const Request& request)
-      : length_(request.length),
-        at_(::mmap(nullptr, request.length, PROT_READ | PROT_WRITE, MAP_SHARED, memfd,
-                   static_cast<off_t>(request.offset))) {}
-  Mapped(const Mapped&) = delete;
-  Mapped& operator=(const Mapped&) = delete;
-  ~Mapped() {
-    if (at_ != MAP_FAILED) ::munmap(at_, length_);
-  }
-  std::byte* at() const { return at_ != MAP_FAILED ? static_cast<std::byte*>(at_) : nullptr; }
-
- private:
-  std::size_t length_;
-  void* at_;
-};
-
-Result<void> check_frames(const Request& request, int memfd) {
-  if (memfd < 0) return refuse(EBADF, "frames are missing");
-  const auto size = mem::check_sealed(memfd);
-  if (!size) return tl::unexpected(size.error());
-  const bool sane = (request.chunk == 2048 || request.chunk == 4096) &&
-                    request.offset % 4096 == 0 && request.length != 0 &&
-                    request.length % request.chunk == 0 && request.length <= kMostFrameBytes &&
-                    request.offset <= *size && request.length <= *size - request.offset;
-  if (!sane) return refuse(EINVAL, "frames of this size and place cannot be shared with a device");
-  return {};
-}
 
 std::uint32_t first_unprivileged_port() {
   const base::UniqueFd file(
@@ -76,7 +36,12 @@ std::uint32_t first_unprivileged_port() {
   return value;
 }
 
-/// Keeps a port from the kernel's own programs, and finds out whether one of them has it.
+}  // namespace
+
+tl::unexpected<base::Error> refuse(int number, std::string what) {
+  return tl::unexpected(base::Error{ErrorCode::kSystem, number, std::move(what)});
+}
+
 Result<base::UniqueFd> reserve(std::uint8_t protocol, const base::Endpoint& at) {
   const bool v4 = at.address.is_v4();
   base::UniqueFd fd(sys::socket(v4 ? AF_INET : AF_INET6,
@@ -107,109 +72,6 @@ Result<base::UniqueFd> reserve(std::uint8_t protocol, const base::Endpoint& at) 
   return base::fail_errno("cannot reserve " + base::to_string(at));
 }
 
-}  // namespace
-
-Result<Netd::Device*> Netd::device_of(const std::string& name, Steering::Attach attach) {
-  const auto facts = driver::look_at_device(name);
-  if (!facts) return refuse(ENODEV, facts.error().what);
-  auto& device = devices_[facts->index];
-  if (device) {
-    drop_dead_leases(*device);
-    return device.get();
-  }
-  auto steering = Steering::open({name, facts->index, attach, pin_of(facts->index)});
-  if (!steering) {
-    devices_.erase(facts->index);
-    return tl::unexpected(steering.error());
-  }
-  device = std::make_unique<Device>();
-  device->name = name;
-  device->index = facts->index;
-  device->steering = std::move(*steering);
-  drop_dead_leases(*device);
-  return device.get();
-}
-
-/// A session's own leases end with the session: forked processes may hold it for the one that made
-/// it.
-void Netd::drop_dead_leases(Device& device) const {
-  for (const auto& [key, lease] : device.steering->leases()) {
-    const bool held = std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& session) {
-      return session->device == &device && session->leases.contains(key);
-    });
-    if (!held && start_time_of(lease.pid) != lease.start_time) device.steering->drop_lease(key);
-  }
-}
-
-Result<Answer> Netd::open_queues(Session& session, const Request& request, int memfd,
-                                 std::vector<base::UniqueFd>& fds) {
-  if (session.device != nullptr) return refuse(EBUSY, "this program has a device already");
-  const std::string name = request.device.data();
-  if (session.uid != 0 && !options_.trusted.contains(session.uid)) {
-    return refuse(EACCES, fmt::format("user {} may not have the queues of {}: whoever has them can "
-                                      "send anything; start ringway-netd with --trust {}",
-                                      session.uid, name, session.uid));
-  }
-  if (auto sane = check_frames(request, memfd); !sane) return tl::unexpected(sane.error());
-  const auto facts = driver::look_at_device(name);
-  if (!facts) return refuse(ENODEV, facts.error().what);
-  if (request.copy > 2 || request.attach > 2) return refuse(EINVAL, "no such mode");
-  driver::XdpOptions options;
-  options.device = name;
-  options.queue = request.queue;
-  options.copy = static_cast<driver::xdp::CopyMode>(request.copy);
-  options.attach = static_cast<Steering::Attach>(request.attach);
-  const Mapped frames(memfd, request);
-  if (frames.at() == nullptr) return base::fail_errno("frames cannot be mapped");
-  auto device = device_of(name, options.attach);
-  if (!device) return tl::unexpected(device.error());
-  auto queues = driver::bind_queues(*facts, options, {frames.at(), request.length, request.chunk});
-  if (!queues) {
-    if ((*device)->sessions == 0) let_go(**device);
-    return tl::unexpected(queues.error());
-  }
-  const auto first = static_cast<std::uint32_t>(options.queue < 0 ? 0 : options.queue);
-  for (std::size_t i = 0; i < queues->sockets.size(); ++i) {
-    const auto set = (*device)->steering->set_socket(first + static_cast<std::uint32_t>(i),
-                                                     queues->sockets[i].get());
-    if (!set) return tl::unexpected(set.error());
-  }
-  session.device = *device;
-  ++(*device)->sessions;
-  Answer answer;
-  answer.index = facts->index;
-  answer.mac = queues->mac.bytes;
-  answer.mtu = queues->mtu;
-  answer.zero_copy = queues->binding.zero_copy ? 1 : 0;
-  answer.pieces = queues->binding.pieces ? 1 : 0;
-  answer.tx_checksum = queues->binding.tx_checksum ? 1 : 0;
-  answer.unfinished_checksums = queues->unfinished_checksums ? 1 : 0;
-  answer.native = (*device)->steering->native() ? 1 : 0;
-  fds = std::move(queues->sockets);
-  return answer;
-}
-
-/// The sockets are the program's already; what it has is in the pinned map.
-Result<Answer> Netd::join(Session& session, const Request& request) {
-  if (session.device != nullptr) return refuse(EBUSY, "this program has a device already");
-  if (session.uid != 0 && !options_.trusted.contains(session.uid)) {
-    return refuse(EACCES, fmt::format("user {} may not have queues of a device", session.uid));
-  }
-  auto device = device_of(request.device.data(), Steering::Attach::kAuto);
-  if (!device) return tl::unexpected(device.error());
-  for (const auto& [key, lease] : (*device)->steering->leases()) {
-    if (lease.pid != session.pid) continue;
-    base::Endpoint at;
-    std::memcpy(at.address.bytes.data(), key.address, sizeof key.address);
-    at.port = ntohs(key.port);
-    auto reserved = reserve(key.protocol, at);
-    session.leases[key] = reserved ? std::move(*reserved) : base::UniqueFd();
-  }
-  session.device = *device;
-  ++(*device)->sessions;
-  return Answer{};
-}
-
 Result<void> Netd::lease(Session& session, std::uint8_t protocol, const base::Endpoint& at) {
   if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || at.port == 0 || at.address.is_any()) {
     return refuse(EINVAL, "no address and port that can be leased");
@@ -223,7 +85,8 @@ Result<void> Netd::lease(Session& session, std::uint8_t protocol, const base::En
   if (session.leases.contains(key)) return {};
   auto reserved = reserve(protocol, at);
   if (!reserved) return tl::unexpected(reserved.error());
-  const auto set = session.device->steering->set_lease(key, {session.pid, 0, session.start_time});
+  const auto set =
+      session.device->steering->set_lease(key, {session.pid, session.guard, session.start_time});
   if (!set) return set;
   session.leases[key] = std::move(*reserved);
   return {};

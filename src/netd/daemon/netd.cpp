@@ -12,11 +12,12 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/netlink.h"
 #include "base/sys.h"
+#include "netd/daemon/veth.h"
 #include "netd/daemon/wire.h"
 
 namespace ringway::netd {
@@ -71,6 +72,7 @@ Result<std::unique_ptr<Netd>> Netd::open(const Options& options) {
   netd->wake_.reset(sys::eventfd(0, EFD_CLOEXEC));
   if (auto watching = netd->watch_links(); !watching) return tl::unexpected(watching.error());
   if (auto listening = netd->listen(); !listening) return tl::unexpected(listening.error());
+  netd->take_up();
   return netd;
 }
 
@@ -132,7 +134,9 @@ void Netd::run() {
   for (;;) {
     std::vector<pollfd> fds{
         {wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}, {links_.get(), POLLIN, 0}};
-    for (const auto& session : sessions_) fds.push_back({session->socket.get(), POLLIN, 0});
+    for (const auto& session : sessions_) {
+      fds.push_back({(session->socket ? session->socket : session->life).get(), POLLIN, 0});
+    }
     const bool idle = sessions_.empty() && !options_.stay;
     const int n = sys::poll(fds.data(), fds.size(), idle ? kIdleMs : -1);
     if (n < 0 && errno != EINTR) return;
@@ -142,7 +146,8 @@ void Netd::run() {
     for (std::size_t i = 3; i < fds.size(); ++i) {
       if (fds[i].revents != 0) serve(*sessions_[i - 3]);
     }
-    std::erase_if(sessions_, [](const auto& session) { return !session->socket; });
+    std::erase_if(sessions_,
+                  [](const auto& session) { return !session->socket && !session->life; });
     if (fds[1].revents != 0) accept_one();
   }
 }
@@ -162,6 +167,7 @@ void Netd::accept_one() {
 }
 
 void Netd::serve(Session& session) {
+  if (!session.socket) return end(session);  // a program of a predecessor's time has died
   Request request;
   base::UniqueFd memfd;
   const auto got = receive_request(session.socket.get(), request, memfd);
@@ -212,20 +218,25 @@ Result<Answer> Netd::handle(Session& session, const Request& request, int memfd,
 }
 
 void Netd::end(Session& session) {
-  if (session.device != nullptr) {
-    for (const auto& [key, reserved] : session.leases) session.device->steering->drop_lease(key);
-    Device& device = *session.device;
-    session.device = nullptr;
-    if (--device.sessions == 0) let_go(device);
-  }
-  session.leases.clear();
+  leave(session);
   session.socket.reset();
+  session.life.reset();
 }
 
-/// The device goes back to the kernel alone, unless programs of a predecessor's time live on.
+void Netd::leave(Session& session) {
+  if (session.device == nullptr) return;
+  Device& device = *session.device;
+  for (const auto& [key, reserved] : session.leases) device.steering->drop_lease(key);
+  session.leases.clear();
+  if (session.guard != 0) remove_guard(device, std::exchange(session.guard, 0));
+  if (std::exchange(session.direct, false)) device.steering->write_guard(0, {});
+  session.device = nullptr;
+  session.bytes = 0;
+  if (--device.sessions == 0) let_go(device);
+}
+
+/// The device goes back to the kernel alone.
 void Netd::let_go(Device& device) {
-  drop_dead_leases(device);
-  if (!device.steering->leases().empty()) return;
   device.steering->remove();
   devices_.erase(device.index);
 }
@@ -238,28 +249,50 @@ void Netd::links_changed() {
   message.msg_iovlen = 1;
   ssize_t n;
   while ((n = sys::recvmsg(links_.get(), &message, MSG_DONTWAIT)) > 0) {
-    base::for_each_message(
-        std::span(buffer).first(static_cast<std::size_t>(n)),
-        [this](const nlmsghdr& header, std::span<const std::byte> body) {
-          if (header.nlmsg_type != RTM_DELLINK) return;
-          device_gone(static_cast<std::uint32_t>(base::fixed_part<ifinfomsg>(body).ifi_index));
-        });
+    base::for_each_message(std::span(buffer).first(static_cast<std::size_t>(n)),
+                           [this](const nlmsghdr& header, std::span<const std::byte> body) {
+                             const auto index = static_cast<std::uint32_t>(
+                                 base::fixed_part<ifinfomsg>(body).ifi_index);
+                             if (header.nlmsg_type == RTM_DELLINK) device_gone(index);
+                             if (header.nlmsg_type == RTM_NEWLINK) device_changed(index);
+                           });
   }
 }
 
-void Netd::device_gone(std::uint32_t index) {
+/// Guards have the MTU of their device, and let out only its address.
+void Netd::device_changed(std::uint32_t index) {
   const auto found = devices_.find(index);
   if (found == devices_.end()) return;
+  Device& device = *found->second;
+  const auto facts = driver::look_at_device(device.name);
+  if (!facts) return;
+  device.steering->set_mac(facts->mac);
+  if (std::exchange(device.mtu, facts->mtu) == facts->mtu) return;
+  for (std::uint32_t number = 1; number < RW_MAX_GUARDS; ++number) {
+    const rw_guard guard = device.steering->guard(number);
+    if (guard.host == 0) continue;
+    for (const std::uint32_t end : {guard.host, guard.program}) {
+      if (const auto set = set_mtu(end, facts->mtu); !set) options_.log(set.error().what);
+    }
+  }
+}
+
+/// A program that waits for its socket is not woken by the kernel: it is told.
+void Netd::device_gone(std::uint32_t index) {
   Answer gone;
   gone.type = AnswerType::kDeviceGone;
   for (const auto& session : sessions_) {
-    if (session->device != found->second.get()) continue;
-    static_cast<void>(send_answer(session->socket.get(), gone, {}));
-    session->device = nullptr;
-    session->leases.clear();
+    if (session->device == nullptr) continue;
+    bool lost = session->device->index == index;
+    if (session->guard != 0) {
+      const rw_guard guard = session->device->steering->guard(session->guard);
+      lost = lost || guard.host == index || guard.program == index;
+    }
+    if (!lost) continue;
+    if (session->socket) static_cast<void>(send_answer(session->socket.get(), gone, {}));
+    leave(*session);
+    session->life.reset();
   }
-  found->second->steering->remove();
-  devices_.erase(found);
 }
 
 }  // namespace ringway::netd

@@ -19,10 +19,12 @@ Netd* g_netd = nullptr;
 void on_signal(int) { g_netd->stop(); }
 
 constexpr std::string_view kUsage =
-    "usage: ringway-netd [--trust USER]... [--idle-end] [--ready-fd N]\n"
+    "usage: ringway-netd [--trust USER]... [--rate MBIT] [--idle-end] [--ready-fd N]\n"
     "Gives AF_XDP queues of network devices to programs that have no rights to them; run as root.\n"
-    "  --trust USER   this user (name or number) may have a device's own queues: what he sends is\n"
-    "                 not checked\n"
+    "  --trust USER   this user (name or number) may have a device's own queues (lease=direct): "
+    "what\n"
+    "                 he sends is not checked\n"
+    "  --rate MBIT    no program behind a guard sends more (Mbit/s); not limited by default\n"
     "  --idle-end     end 10 s after the last program has gone\n"
     "  --ready-fd N   write '+' there when ready, or the reason why not\n"
     "It listens at $RINGWAY_NETD, else /run/ringway/netd-NAMESPACE.sock.\n";
@@ -54,6 +56,8 @@ int parse(int argc, char** argv, Arguments& into) {
       into.options.stay = false;
     } else if (argument == "--trust" && user_of(value, number)) {
       into.options.trusted.insert(number);
+      ++i;
+    } else if (argument == "--rate" && number_of(value, into.options.rate_mbit)) {
       ++i;
     } else if (argument == "--ready-fd" && number_of(value, into.ready_fd)) {
       ++i;
@@ -87,6 +91,9 @@ int fail(const Arguments& arguments, const ringway::base::Error& error) {
 int main(int argc, char** argv) {
   Arguments arguments;
   if (const int status = parse(argc, argv, arguments); status >= 0) return status;
+  arguments.options.log = [](std::string_view line) {
+    fmt::print(stderr, "ringway-netd: {}\n", line);
+  };
   auto netd = Netd::open(arguments.options);
   if (!netd) return fail(arguments, netd.error());
   if (auto confined = ringway::netd::confine(); !confined) {
