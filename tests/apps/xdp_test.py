@@ -91,10 +91,11 @@ class XdpTest(RingwayTest):
         ip("link", "add", "rwxa", "type", "veth", "peer", "name", "rwxb", "netns", OTHER)
         self.addCleanup(subprocess.run, ["ip", "link", "del", "rwxa"], check=False, stderr=subprocess.DEVNULL)
         ip("addr", "add", f"{OURS}/24", "dev", "rwxa")
-        ip("addr", "add", f"{OURS6}/64", "dev", "rwxa")
+        # Duplicate address detection would leave them without a source for a second.
+        ip("addr", "add", f"{OURS6}/64", "dev", "rwxa", "nodad")
         ip("link", "set", "rwxa", "up")
         ip("-n", OTHER, "addr", "add", f"{THEIRS}/24", "dev", "rwxb")
-        ip("-n", OTHER, "addr", "add", "fd18::2/64", "dev", "rwxb")
+        ip("-n", OTHER, "addr", "add", "fd18::2/64", "dev", "rwxb", "nodad")
         ip("-n", OTHER, "link", "set", "rwxb", "up")
         self.environment["RINGWAY_NETD"] = os.path.join(self.directory, "netd.sock")
         os.chmod(self.directory, 0o755)
@@ -119,13 +120,13 @@ class XdpTest(RingwayTest):
     def other(self, *arguments, **options):
         return self.run_program("ip", "netns", "exec", OTHER, *arguments, ringway=False, **options)
 
-    def serve_http(self, port=80, bind="0.0.0.0"):
+    def serve_http(self, port=80, bind="0.0.0.0", **options):
         www = os.path.join(self.directory, "www")
         os.makedirs(www, exist_ok=True)
         for name, size in (("small", 1024), ("large", 20_000_000)):
             with open(os.path.join(www, name), "w", encoding="ascii") as file:
                 file.write("x" * size)
-        server = self.on_device(PYTHON, "-u", "-m", "http.server", str(port), "--bind", bind, "--directory", www)
+        server = self.on_device(PYTHON, "-u", "-m", "http.server", str(port), "--bind", bind, "--directory", www, **options)
         self.until(lambda: "Serving" in server.text() or server.poll() is not None, "no HTTP server")
         self.assertIsNone(server.poll(), self.logs())
         return server
@@ -199,25 +200,63 @@ class Shared(XdpTest):
 
 @need("curl", "setpriv")
 class Rights(XdpTest):
-    def unprivileged(self, user, *arguments):
+    def unprivileged(self, user, *arguments, spec="xdp:rwxa"):
         network = os.path.join(self.directory, f"network-{user}")
         if not os.path.exists(network):
             os.mkdir(network, 0o700)
             os.chown(network, user, user)
         return self.start("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", "--inh-caps=-all",
-                          "env", f"RINGWAY_DIR={network}", str(BUILD / "bin/ringway"), "run", "--port", "xdp:rwxa", "--", *arguments,
+                          "env", f"RINGWAY_DIR={network}", str(BUILD / "bin/ringway"), "run", "--port", spec, "--", *arguments,
                           ringway=False)
 
-    def test_a_program_without_any_right_serves(self):
-        server = self.unprivileged(NOBODY, PYTHON, "-u", "-m", "http.server", "8080", "--directory", "/usr/share/common-licenses")
+    def serve_unprivileged(self, user, port, **options):
+        server = self.unprivileged(user, PYTHON, "-u", "-m", "http.server", str(port), "--directory", "/usr/share/common-licenses",
+                                   **options)
         self.until(lambda: "Serving" in server.text() or server.poll() is not None, "no HTTP server")
-        self.assertNotEqual(self.size_of(f"http://{OURS}:8080/BSD"), "0", self.logs())
+        self.assertIsNone(server.poll(), self.logs())
+        return server
+
+    def serves(self, port):
+        return self.size_of(f"http://{OURS}:{port}/BSD") not in ("", "0")
+
+    def test_a_trusted_program_without_any_right_has_the_queue(self):
+        server = self.serve_unprivileged(NOBODY, 8080, spec="xdp:rwxa,lease=direct")
+        self.assertIn("direct lease", server.text())
+        self.assertTrue(self.serves(8080), self.logs())
+
+    def test_programs_of_several_users_behind_guards_and_roots(self):
+        first = self.serve_unprivileged(NOBODY, 8080)
+        second = self.serve_unprivileged(12345, 8081)
+        roots = self.serve_http(8082)
+        self.assertIn("guarded lease", first.text())
+        self.assertIn("guarded lease", second.text())
+        self.assertIn("direct lease", roots.text())
+        self.assertTrue(self.serves(8080) and self.serves(8081), self.logs())
+        self.assertEqual(self.size_of(f"http://{OURS}:8082/large"), "20000000")
+        self.end(first)
+        self.until(lambda: self.refused(8080), "the kernel does not answer")
+        self.assertTrue(self.serves(8081), self.logs())
+
+    def test_guarded_program_outlives_the_daemon_and_its_death_is_seen_by_the_next(self):
+        server = self.serve_unprivileged(NOBODY, 8080)
+        self.end_netd(signal.SIGKILL)
+        self.assertTrue(self.serves(8080), self.logs())
+        self.netd = self.start_netd()
+        self.assertTrue(self.serves(8080), self.logs())
+        self.end(server)
+        self.until(lambda: self.refused(8080), "the kernel does not answer")
+        self.serve_unprivileged(NOBODY, 8080)
+        self.assertTrue(self.serves(8080), self.logs())
+
+    def test_a_large_file_from_behind_a_guard(self):
+        self.serve_http(8080, spec="xdp:rwxa,lease=guarded")
+        self.assertEqual(self.size_of(f"http://{OURS}:8080/large"), "20000000")
 
     def test_a_port_for_root_and_a_stranger_are_refused(self):
         server = self.unprivileged(NOBODY, PYTHON, "-u", "-m", "http.server", "80")
         server.wait(30)
         self.assertIn("Permission denied", server.text())
-        stranger = self.unprivileged(12345, PYTHON, "-u", "-m", "http.server", "8081")
+        stranger = self.unprivileged(12345, PYTHON, "-u", "-m", "http.server", "8081", spec="xdp:rwxa,lease=direct")
         stranger.wait(30)
         self.assertIn("--trust", stranger.text())
 
@@ -239,7 +278,7 @@ class Ends(XdpTest):
         self.netd = self.start_netd()
         self.assertEqual(self.size_of(f"http://{OURS}:8080/small"), "1024")
         # A second program asks for the same device: the live lease is left alone.
-        second = self.on_device(PYTHON, "-u", "-m", "http.server", "8081")
+        second = self.on_device(PYTHON, "-u", "-m", "http.server", "8081", spec="xdp:rwxa,lease=direct")
         second.wait(30)
         self.assertIn("in use", second.text())
         self.assertEqual(self.size_of(f"http://{OURS}:8080/small"), "1024")
