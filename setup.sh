@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config ccache git)
-libraries=(libexpected-dev libfmt-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libpcap-dev
+libraries=(libexpected-dev libfmt-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libpcap-dev libbpf-dev
   libseccomp-dev libcap-ng-dev librapidcheck-dev libtomlplusplus-dev libgtest-dev libgmock-dev
   libbenchmark-dev libdpdk-dev)
 checks=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev)

@@ -23,6 +23,8 @@ struct Check {
 /// Looks at what Ringway needs and can use on this machine. Takes about a fifth of a second (steal
 /// is a rate).
 std::vector<Check> check_machine();
+/// Can devices be shared with the kernel by AF_XDP, and does the daemon for that run?
+Check check_xdp();
 /// Whether each kind of port can work here.
 std::vector<Check> check_drivers();
 /// The same for Ringway's own parts: daemon, shim, runtime directory.

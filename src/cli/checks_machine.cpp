@@ -182,9 +182,9 @@ Check shared_memory() {
 }  // namespace
 
 std::vector<Check> check_machine() {
-  return {memfd_seals(),    large_mappings(), membarrier(), robust_mutex(), descriptors(),
-          file_limit(),     shared_memory(),  processors(), steal(),        tun(),
-          user_namespaces()};
+  return {memfd_seals(), large_mappings(), membarrier(), robust_mutex(), descriptors(),
+          file_limit(),  shared_memory(),  processors(), steal(),        tun(),
+          check_xdp(),   user_namespaces()};
 }
 
 }  // namespace ringway::cli

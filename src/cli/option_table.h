@@ -24,6 +24,9 @@ inline constexpr std::array kOptions{
     OptionEntry{"network", "RINGWAY_NETWORK", "NAME", "", "default", 0, 0, "the network to join"},
     OptionEntry{"host", "RINGWAY_HOST", "NAME", "", "the network's common host", 0, 0,
                 "a host (name and address) of its own"},
+    OptionEntry{"port", "RINGWAY_PORT", "SPEC", "", "none", 0, 0,
+                "an external port, as in xdp:eth1 (shared with the kernel) or "
+                "tap:rw0,ip=10.0.0.2/24"},
     OptionEntry{"only", "RINGWAY_ONLY", "LIST", "", "everything", 0, 0,
                 "take only this traffic: tcp, udp, :PORT, tcp:PORT, udp:PORT, ADDR/LEN, separated "
                 "by commas; the rest is the kernel's"},
@@ -36,6 +39,8 @@ inline constexpr std::array kOptions{
                 "the runtime directory: socket, tables and log of ringwayd; mode 0700, one's own"},
     OptionEntry{"", "RINGWAYD", "FILE", "", "beside the program or library", 0, 0,
                 "the daemon to start on demand"},
+    OptionEntry{"", "RINGWAY_NETD", "FILE", "", "/run/ringway/netd-NAMESPACE.sock", 0, 0,
+                "where ringway-netd listens, which shares devices with programs"},
     OptionEntry{"", "RINGWAY_REAPER", "FILE", "", "ringway-reaper beside ringwayd", 0, 0,
                 "what ringwayd starts for the connections of a program that died"},
 };

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/option_table.h"
 #include "cli/output.h"
+#include "cli/port.h"
 #include "cli/program.h"
 #include "control/client/connect.h"
 #include "control/proto/runtime_dir.h"
@@ -85,6 +86,9 @@ int run(const Given& given, const std::vector<std::string>& command) {
   if (auto loadable = check_loadable(*program); !loadable) return complain("run", loadable.error());
   const auto shim = find_shim();
   if (!shim) return complain("run", shim.error());
+  if (auto ready = prepare_port(value_of(given, "port")); !ready) {
+    return complain("run", ready.error());
+  }
   // Started here rather than by the program, so that a failure is told at once and in clear.
   if (auto daemon = control::connect_daemon({}); !daemon) return complain("run", daemon.error());
   preload(*shim);

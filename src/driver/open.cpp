@@ -12,6 +12,7 @@
 #include "driver/packet/packet_port.h"
 #include "driver/pcap/replay.h"
 #include "driver/tap/tap_port.h"
+#include "driver/xdp/xdp_device.h"
 
 namespace ringway::driver {
 namespace {
@@ -62,6 +63,14 @@ Result<Queues> open_packet_spec(const Spec& spec, std::span<const Frames> frames
   return PacketPort::open(*options, pools_of(frames));
 }
 
+Result<Queues> open_xdp_spec(const Spec& spec, std::span<const Frames> frames) {
+  const auto options = XdpOptions::parse(spec);
+  if (!options) return tl::unexpected(options.error());
+  auto port = open_xdp(*options, *frames[0].pool);
+  if (!port) return tl::unexpected(std::move(port).error());
+  return one(std::move(*port));
+}
+
 Result<Queues> open_memif_spec(const Spec& spec, std::span<const Frames> frames) {
   const auto options = MemifOptions::parse(spec);
   if (!options) return tl::unexpected(options.error());
@@ -81,6 +90,8 @@ constexpr std::array kDrivers{
            kTapOptions, open_tap_spec, probe_tap},
     Driver{"packet", "packet:INTERFACE", "an interface of the kernel through a packet socket",
            kMostQueues, kPacketOptions, open_packet_spec, probe_packet},
+    Driver{"xdp", "xdp:INTERFACE", "all frames of a network device, by AF_XDP", 1, kXdpOptions,
+           open_xdp_spec, probe_xdp},
     Driver{"memif", "memif:PATH,role=slave,id=0", "a VPP or DPDK program of this machine", 1,
            kMemifOptions, open_memif_spec, probe_nothing},
     Driver{"dpdk", "dpdk:DEVICE", "any device or virtual device of DPDK", kMostQueues, kDpdkOptions,

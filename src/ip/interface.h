@@ -17,8 +17,9 @@ struct Interface {
   static constexpr std::uint32_t kMaxGroups = 16;
 
   bool up;
-  bool neighbours_known;   ///< no ARP or ND: every frame reaches the right peer
-  std::uint8_t hop_limit;  ///< of what we send; 0: 64
+  bool neighbours_known;     ///< no ARP or ND: every frame reaches the right peer
+  bool neighbours_external;  ///< somebody else asks them: see Ip::set_neighbour()
+  std::uint8_t hop_limit;    ///< of what we send; 0: 64
   std::uint8_t address_count;
   std::uint8_t group_count;
   base::MacAddress mac;

@@ -40,6 +40,8 @@ struct State {
   std::uint32_t ip_id;       ///< identification of packets without a Path of their own
   std::uint32_t failed_count;
   std::array<base::IpAddress, kMaxFailed> failed;  ///< next hops that did not answer
+  std::uint32_t wanted_count;
+  std::array<base::IpAddress, kMaxFailed> wanted;  ///< next hops that somebody else is to ask
 };
 static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
 
@@ -113,6 +115,19 @@ class Ip {
   bool remove_address(std::uint8_t interface, const base::IpAddress& address);
   bool add_route(const Route& route);
   bool remove_route(const base::Prefix& destination, std::uint8_t interface);
+  /// The neighbours of this interface are somebody else's to ask (on a device shared with the
+  /// kernel): what is needed is listed for take_wanted(), what is known comes by set_neighbour().
+  void set_neighbours_external(std::uint8_t interface);
+  struct KnownNeighbour {
+    std::uint8_t interface = 0;
+    base::IpAddress address;
+    base::MacAddress mac;
+  };
+  /// Holds until it is set anew or dropped. What waited for it leaves by `out`.
+  void set_neighbour(const KnownNeighbour& known, port::TxBatch& out);
+  void drop_neighbour(std::uint8_t interface, const base::IpAddress& address);
+  /// An address that set_neighbour() is waited for with, if any.
+  std::optional<base::IpAddress> take_wanted();
   /// Tells the neighbours of our addresses: gratuitous ARP, unsolicited advertisements.
   void announce(std::uint8_t interface, port::TxBatch& out);
 

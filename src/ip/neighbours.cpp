@@ -46,6 +46,10 @@ void Ip::start_resolution(std::uint32_t index, base::Instant now, const Outputs&
 
 void Ip::solicit(const Neighbour& n, port::TxBatch& out) {
   const Interface& i = state_.interfaces[n.interface];
+  if (i.neighbours_external) {
+    if (state_.wanted_count < State::kMaxFailed) state_.wanted[state_.wanted_count++] = n.address;
+    return;
+  }
   const base::IpAddress* source = i.source_for(n.address, n.address);
   if (source == nullptr) {
     count(Counter::kDropNoSource);
@@ -72,6 +76,34 @@ void Ip::send_nd(port::Path path, std::span<std::byte> message, port::TxBatch& o
   base::store_u8(&path.header[path.l3_offset + 7U], wire::kNdHopLimit);
   wire::finish_icmpv6(message, path.local, path.remote);
   send_l4(path, wire::Protocol::kIcmpv6, message, out);
+}
+
+void Ip::set_neighbours_external(std::uint8_t interface) {
+  state_.interfaces[interface].neighbours_external = true;
+}
+
+void Ip::set_neighbour(const KnownNeighbour& known, port::TxBatch& out) {
+  const std::uint32_t index = find_or_create(known.interface, known.address);
+  Neighbour& n = state_.neighbours[index];
+  if (n.usable() && n.mac == known.mac) return;
+  n.mac = known.mac;
+  n.probes = 0;
+  state_.neighbours.set(index, NeighbourState::kReachable, base::Instant::never());
+  ++state_.generation;
+  send_pending(n, out);
+}
+
+void Ip::drop_neighbour(std::uint8_t interface, const base::IpAddress& address) {
+  const std::uint32_t index = state_.neighbours.find(interface, address);
+  if (index == 0) return;
+  free_pending(state_.neighbours[index], Counter::kDropUnresolved);
+  state_.neighbours.remove(index);
+  ++state_.generation;
+}
+
+std::optional<base::IpAddress> Ip::take_wanted() {
+  if (state_.wanted_count == 0) return std::nullopt;
+  return state_.wanted[--state_.wanted_count];
 }
 
 void Ip::neighbour_due(std::uint32_t index, base::Instant now, const Outputs& outputs) {

@@ -46,6 +46,28 @@ TEST_F(Neighbours, ReplyResolves_PathGetsItsMac) {
   EXPECT_TRUE(wire::Ipv4Header::checksum_ok(std::span(frame).subspan(14, 20)));
 }
 
+TEST_F(Neighbours, ExternalOnes_AreListedNotAsked_AndHoldUntilDropped) {
+  ip.set_neighbours_external(kEther);
+  port::Path path{};
+  EXPECT_EQ(ip.make_path(addr("10.0.0.2"), {}, now, outputs, path), PathOutcome::kPending);
+  EXPECT_EQ(sent().size(), 0U) << "somebody else asks";
+  EXPECT_EQ(ip.take_wanted(), addr("10.0.0.2"));
+  EXPECT_FALSE(ip.take_wanted());
+  const Bytes frame(60, std::byte{7});
+  EXPECT_TRUE(ip.hold(path, frame));
+  const auto before = state->generation;
+  ip.set_neighbour({kEther, addr("10.0.0.2"), kPeerMac}, batch);
+  EXPECT_NE(state->generation, before);
+  EXPECT_EQ(sent().size(), 1U) << "what waited leaves";
+  EXPECT_EQ(ip.make_path(addr("10.0.0.2"), {}, now, outputs, path), PathOutcome::kReady);
+  ip.poll(at_ms(100'000), outputs);
+  EXPECT_EQ(ip.make_path(addr("10.0.0.2"), {}, now, outputs, path), PathOutcome::kReady)
+      << "it does not age";
+  ip.drop_neighbour(kEther, addr("10.0.0.2"));
+  EXPECT_EQ(ip.make_path(addr("10.0.0.2"), {}, now, outputs, path), PathOutcome::kPending);
+  EXPECT_EQ(ip.take_wanted(), addr("10.0.0.2"));
+}
+
 TEST_F(Neighbours, Silence_ThreeRequestsThenFailure) {
   port::Path path{};
   ip.make_path(addr("10.0.0.2"), {}, now, outputs, path);
@@ -235,7 +257,7 @@ TEST_F(Neighbours, NoRouteAndNoSource_AreTold) {
             PathOutcome::kNoSource);
 }
 
-TEST_F(Neighbours, LinkInterface_NeedsNoResolution) {
+TEST_F(Neighbours, LinkEther_NeedsNoResolution) {
   port::Path path{};
   EXPECT_EQ(ip.make_path(addr("127.0.0.1"), {}, now, outputs, path), PathOutcome::kReady);
   EXPECT_EQ(path.local, addr("127.0.0.1"));

@@ -37,6 +37,8 @@ class ConformanceWire {
   virtual bool lossless() const { return true; }
   /// The port holds frames of the pool ready for what comes, even while nothing moves.
   virtual bool keeps_frames() const { return false; }
+  /// Files that a library of others leaves open with every end of the port.
+  virtual std::size_t files_lost() const { return 0; }
   /// The device or peer goes down, or away, and comes back, as far as the port can know on return.
   /// False: this medium has no such thing.
   virtual bool take_down() { return false; }

@@ -52,6 +52,10 @@ class Port {
   /// An fd that polls readable when rx_burst would return something. The port keeps the fd.
   /// Errors: kUnavailable if the driver cannot wake anybody.
   virtual base::Result<int> arm() = 0;
+  /// True if rx_burst would return something. Called between turns without the stack's lock, by
+  /// any thread: looks at shared memory only. A driver that cannot know it so says false, and its
+  /// arm() fd is asked instead.
+  virtual bool ready() const { return false; }
   /// For drivers that model time (`loop`, replay): called once a turn. Real devices ignore it.
   virtual void advance(base::Instant) {}
   /// When advance() would have something to do.

@@ -13,13 +13,13 @@
 
 namespace ringway::port {
 
-/// A frame pool in ordinary memory, for tests.
+/// A frame pool in ordinary memory from a page boundary on, for tests.
 class TestPool {
  public:
   explicit TestPool(std::uint32_t slots = 1024, std::uint32_t slot_size = 4096)
       : state_{slot_size, slots, 0, 0, 0, 0},
-        memory_(std::size_t{slots} * slot_size),
-        pool_(&state_, memory_.data()) {}
+        memory_(std::size_t{slots} * slot_size + kPage),
+        pool_(&state_, memory_.data() + to_page(memory_.data())) {}
   /// The same over memory that others can be given.
   explicit TestPool(std::unique_ptr<mem::PoolMemory> shared)
       : state_{}, shared_(std::move(shared)), pool_(shared_->pool()) {}
@@ -56,6 +56,11 @@ class TestPool {
   }
 
  private:
+  static constexpr std::size_t kPage = 4096;
+  static std::size_t to_page(const std::byte* at) {
+    return (kPage - reinterpret_cast<std::uintptr_t>(at) % kPage) % kPage;
+  }
+
   mem::FramePoolState state_;
   std::vector<std::byte> memory_;
   std::unique_ptr<mem::PoolMemory> shared_;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -102,6 +103,41 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
 
 FILE* fdopen(int fd, const char* mode) noexcept {
   return fds.socket(fd) != nullptr ? open_stream(fd, mode) : libc::fdopen(fd, mode);
+}
+
+// libc writes these straight to the descriptor.
+int vdprintf(int fd, const char* format, va_list list) {
+  if (fds.socket(fd) == nullptr) return libc::vdprintf(fd, format, list);
+  char* text = nullptr;
+  const int length = vasprintf(&text, format, list);
+  if (length < 0) return length;
+  ssize_t written = 0;
+  for (int at = 0; at < length && written >= 0; at += static_cast<int>(written)) {
+    written = write(fd, text + at, static_cast<size_t>(length - at));
+  }
+  const KeepErrno keep;
+  free(text);
+  return written < 0 ? -1 : length;
+}
+
+int dprintf(int fd, const char* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int length = vdprintf(fd, format, list);
+  va_end(list);
+  return length;
+}
+
+int __vdprintf_chk(int fd, int, const char* format, va_list list) {
+  return vdprintf(fd, format, list);
+}
+
+int __dprintf_chk(int fd, int, const char* format, ...) {
+  va_list list;
+  va_start(list, format);
+  const int length = vdprintf(fd, format, list);
+  va_end(list);
+  return length;
 }
 
 }  // extern "C"

@@ -5,10 +5,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "netmap/hooks.h"
 #include "posix/context.h"
 #include "posix/next.h"
+#include "posix/passing.h"
 #include "posix/sockaddr.h"
+#include "posix/splice.h"
 #include "posix/transfer.h"
 #include "posix/waiting.h"
 
@@ -31,6 +35,17 @@ ssize_t send_from(int fd, Description& d, const void* from, size_t n, int flags)
 
 // _FORTIFY_SOURCE: the program's buffer is smaller than it said.
 [[noreturn]] void overflow() { __builtin_trap(); }
+
+/// sendmmsg(2) on a kernel's socket.
+int send_all(int fd, mmsghdr* messages, unsigned count, int flags) {
+  unsigned plain = 0;
+  while (plain < count && !passes_sockets(messages[plain].msg_hdr)) ++plain;
+  if (plain == count || plain != 0) return libc::sendmmsg(fd, messages, plain, flags);
+  const ssize_t sent = result(send_passports(fd, messages[0].msg_hdr, flags));
+  if (sent < 0) return -1;
+  messages[0].msg_len = static_cast<unsigned>(sent);
+  return 1;  // the rest is for another call: sendmmsg(2) may always send fewer
+}
 
 }  // namespace
 
@@ -75,6 +90,10 @@ ssize_t recvmsg(int fd, msghdr* message, int flags) {
   Description* d = fds.socket(fd);
   if (d == nullptr) {
     const ssize_t got = libc::recvmsg(fd, message, flags);
+    // Rights that are only looked at come again.
+    if (got >= 0 && message->msg_controllen != 0 && (flags & MSG_PEEK) == 0) {
+      take_passports(*message);
+    }
     if (got >= 0 && message->msg_controllen != 0) ringway::netmap::hooks::received(*message);
     return got;
   }
@@ -83,7 +102,13 @@ ssize_t recvmsg(int fd, msghdr* message, int flags) {
 
 int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   Description* d = fds.socket(fd);
-  if (d == nullptr) return libc::recvmmsg(fd, messages, count, flags, timeout);
+  if (d == nullptr) {
+    const int got = libc::recvmmsg(fd, messages, count, flags, timeout);
+    for (int i = 0; i < got && (flags & MSG_PEEK) == 0; ++i) {
+      if (messages[i].msg_hdr.msg_controllen != 0) take_passports(messages[i].msg_hdr);
+    }
+    return got;
+  }
   const auto deadline = deadline_after(timeout);
   unsigned done = 0;
   while (done < count) {
@@ -138,13 +163,18 @@ ssize_t sendto(int fd, const void* from, size_t n, int flags, const sockaddr* ad
 
 ssize_t sendmsg(int fd, const msghdr* message, int flags) {
   Description* d = fds.socket(fd);
-  if (d == nullptr) return libc::sendmsg(fd, message, flags);
+  if (d == nullptr) {
+    if (message != nullptr && passes_sockets(*message)) {
+      return result(send_passports(fd, *message, flags));
+    }
+    return libc::sendmsg(fd, message, flags);
+  }
   return result(send_message(fd, *d, message, flags));
 }
 
 int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
   Description* d = fds.socket(fd);
-  if (d == nullptr) return libc::sendmmsg(fd, messages, count, flags);
+  if (d == nullptr) return send_all(fd, messages, count, flags);
   unsigned done = 0;
   while (done < count) {
     const ssize_t sent = send_message(fd, *d, &messages[done].msg_hdr, flags);
@@ -175,10 +205,17 @@ ssize_t sendfile(int out, int in, off_t* offset, size_t count) {
 ssize_t sendfile64(int out, int in, off64_t* offset, size_t count)
     __attribute__((alias("sendfile")));
 
-// Programs that splice have another way for files that cannot be spliced, which this answer asks
-// for.
 ssize_t splice(int in, off64_t* in_offset, int out, off64_t* out_offset, size_t n, unsigned flags) {
-  if (fds.socket(in) != nullptr || fds.socket(out) != nullptr) return result(ssize_t{-EINVAL});
+  Description* source = fds.socket(in);
+  Description* sink = fds.socket(out);
+  if (source != nullptr && sink != nullptr) return result(ssize_t{-EINVAL});  // one must be a pipe
+  const bool ours = source != nullptr || sink != nullptr;
+  if ((source != nullptr && in_offset != nullptr) || (sink != nullptr && out_offset != nullptr)) {
+    return result(ssize_t{-EINVAL});
+  }
+  if (ours && (in_offset != nullptr || out_offset != nullptr)) return result(ssize_t{-ESPIPE});
+  if (source != nullptr) return result(splice_from_socket(*source, out, n, flags));
+  if (sink != nullptr) return result(splice_to_socket(in, out, *sink, n, flags));
   return libc::splice(in, in_offset, out, out_offset, n, flags);
 }
 

@@ -44,6 +44,7 @@ runtime::Options options_of_environment() {
   runtime::Options options;
   if (!environment("RINGWAY_NETWORK").empty()) options.network = environment("RINGWAY_NETWORK");
   options.host = environment("RINGWAY_HOST");
+  options.port = environment("RINGWAY_PORT");
   options.program = environment("RINGWAY_PROGRAM");
   if (options.program.empty()) options.program = program_invocation_short_name;
   const std::string_view spin = environment("RINGWAY_SPIN_US");
@@ -100,6 +101,7 @@ runtime::Runtime* join() {
     return nullptr;
   }
   runtime::Runtime::set_deferred_signal_hook(&run_deferred_signals);
+  if (const std::string said = (*opened)->port_description(); !said.empty()) report(said);
   joined = opened->release();  // lives as long as the process: threads may be inside at exit
   g_network.store(joined, std::memory_order_release);
   return joined;
@@ -130,6 +132,10 @@ int new_placeholder(bool close_on_exec) {
 }
 
 void set_own_files(bool (*owns)(int fd)) { g_own_files.store(owns); }
+
+void put_placeholder(int fd, bool close_on_exec) {
+  sys::dup3(placeholder(), fd, close_on_exec ? O_CLOEXEC : 0);
+}
 
 bool is_internal(int fd) {
   if (fd < 0) return false;

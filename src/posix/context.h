@@ -29,6 +29,9 @@ const Policy& policy();
 /// A new fd number with the process's placeholder behind it, lowest free first. -errno.
 int new_placeholder(bool close_on_exec);
 
+/// Puts the placeholder behind a number that is in use.
+void put_placeholder(int fd, bool close_on_exec);
+
 /// True for descriptors of the runtime and the shim, which programs must not close or replace.
 bool is_internal(int fd);
 

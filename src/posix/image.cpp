@@ -21,16 +21,6 @@ namespace sys = base::sys;
 using runtime::SocketId;
 using runtime::StackHandover;
 
-/// A stack socket as it goes over.
-struct ImageSocket {
-  SocketId id;  ///< `arena` counts the stacks that go over
-  std::uint32_t flags = 0;
-  std::int32_t domain = 0;
-  std::int32_t type = 0;
-  std::int64_t receive_timeout_ns = 0;
-  std::int64_t send_timeout_ns = 0;
-};
-
 /// An fd, and which of the sockets it is of.
 struct ImageFd {
   std::int32_t fd = -1;
@@ -56,11 +46,25 @@ struct Image {
   std::vector<ImageFd> fds;
 };
 
+}  // namespace
+
 ImageSocket describe(const Description& d) {
   constexpr std::uint32_t kGone = Description::kInEpoll;  // interests stay with the old image
   return {d.id(),        d.flags.load() & ~kGone,     d.domain.load(),
           d.type.load(), d.receive_timeout_ns.load(), d.send_timeout_ns.load()};
 }
+
+std::uint32_t make_description(const ImageSocket& socket) {
+  const std::uint32_t index = fds.new_socket(socket.id, socket.domain, socket.type);
+  if (index == 0) return 0;
+  Description& d = fds.socket_at(index);
+  d.flags.store(socket.flags);
+  d.receive_timeout_ns.store(socket.receive_timeout_ns);
+  d.send_timeout_ns.store(socket.send_timeout_ns);
+  return index;
+}
+
+namespace {
 
 /// The sockets of all fds that stay open over exec.
 Image survivors() {
@@ -141,15 +145,7 @@ bool read_image(int fd, Image& image) {
 
 void install(const Image& image) {
   std::vector<std::uint32_t> made;
-  for (const ImageSocket& socket : image.sockets) {
-    const std::uint32_t index = fds.new_socket(socket.id, socket.domain, socket.type);
-    made.push_back(index);
-    if (index == 0) continue;
-    Description& d = fds.socket_at(index);
-    d.flags.store(socket.flags);
-    d.receive_timeout_ns.store(socket.receive_timeout_ns);
-    d.send_timeout_ns.store(socket.send_timeout_ns);
-  }
+  for (const ImageSocket& socket : image.sockets) made.push_back(make_description(socket));
   std::vector<bool> used(made.size());
   for (const ImageFd& at : image.fds) {
     if (at.socket >= made.size() || made[at.socket] == 0) continue;

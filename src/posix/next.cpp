@@ -35,7 +35,7 @@ void resolve_all() {
       &libc::pselect,     &libc::epoll_ctl,    &libc::epoll_create1, &libc::epoll_wait,
       &libc::epoll_pwait, &libc::epoll_pwait2, &libc::fork,          &libc::exit_now,
       &libc::execve,      &libc::execvpe,      &libc::fexecve,       &libc::sigaction,
-      &libc::execveat,    &libc::posix_spawn,
+      &libc::execveat,    &libc::posix_spawn,  &libc::vdprintf,
   };
   for (NextAddress* next : all) next->get();
 }

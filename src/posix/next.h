@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -88,6 +89,7 @@ inline constinit Next<int(int, int, int)> dup3{"dup3"};
 inline constinit Next<int(int, int, void*)> fcntl{"fcntl"};
 inline constinit Next<int(int, unsigned long, void*)> ioctl{"ioctl"};
 inline constinit Next<FILE*(int, const char*)> fdopen{"fdopen"};
+inline constinit Next<int(int, const char*, va_list)> vdprintf{"vdprintf"};
 
 inline constinit Next<int(pollfd*, nfds_t, int)> poll{"poll"};
 inline constinit Next<int(pollfd*, nfds_t, const timespec*, const sigset_t*)> ppoll{"ppoll"};

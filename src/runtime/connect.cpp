@@ -46,7 +46,7 @@ std::uint16_t Impl::lease_ports(LocalStack& local, steering::Protocol protocol,
 }
 
 int Impl::route(LocalStack& local, steering::Protocol protocol, const base::Endpoint& to,
-                std::uint16_t* link) {
+                std::uint16_t* link, base::IpAddress* source) {
   const steering::Table* t = table();
   if (t == nullptr) return -ENETDOWN;
   const auto host = t->host_of_stack(local.id).value_or(steering::kNoHost);
@@ -54,6 +54,7 @@ int Impl::route(LocalStack& local, steering::Protocol protocol, const base::Endp
   const auto peer = t->lookup(to.address, protocol, to.port, hash, host);
   if (!peer) {
     const bool ours = !to.address.is_loopback() && t->find_host(to.address).has_value();
+    if (!ours && by_device(local, to, link, source)) return 0;
     return ours ? -ECONNREFUSED : Runtime::kNotOurs;
   }
   *link = link_to(local, *peer);
@@ -87,18 +88,25 @@ int Impl::connect(SocketId s, const base::Endpoint& remote) {
   const base::Endpoint to = destination(remote);
   if (datagram) return connect_datagram(local, s, to);
   std::uint16_t link = 0;
-  const int routed = route(local, steering::Protocol::kTcp, to, &link);
+  base::IpAddress source = source_for(local, to.address);
+  const int routed = route(local, steering::Protocol::kTcp, to, &link, &source);
   if (routed != 0) return routed;
-  if (!bound || from.address.is_any()) from.address = source_for(local, to.address);
+  if (!bound || from.address.is_any()) from.address = source;
+  const bool device = link >= stack::kFirstPort;
   if (!bound) {
-    from.port = lease_ports(local, steering::Protocol::kTcp, from.address, to);
+    from.port = device ? device_port(local, steering::Protocol::kTcp, from.address, to)
+                       : lease_ports(local, steering::Protocol::kTcp, from.address, to);
     if (from.port == 0) return -EADDRNOTAVAIL;
   }
-  Entry entry(local);
-  if (entry.find(s.index, s.generation) == nullptr) return -EBADF;
-  const std::uint32_t path = local.stack->path_for(link, from.address, to.address);
-  if (path == 0) return -ENETUNREACH;
-  const int result = entry.sockets().connect(s.index, from, to, path, entry.now());
+  int result = 0;
+  {
+    Entry entry(local);
+    if (entry.find(s.index, s.generation) == nullptr) return -EBADF;
+    const std::uint32_t path = local.stack->path_for(link, from.address, to.address);
+    if (path == 0) return -ENETUNREACH;
+    result = entry.sockets().connect(s.index, from, to, path, entry.now());
+  }
+  if (device) resolve_wanted(local);
   keeper_.expect_absence();
   return result;
 }
@@ -118,21 +126,38 @@ int Impl::bind_datagram(LocalStack& local, SocketId s) {
   return entry.find(s.index, s.generation) != nullptr ? entry.sockets().bind(s.index, any) : -EBADF;
 }
 
+bool Impl::datagram_at_device(LocalStack& local, SocketId s) {
+  base::Endpoint at;
+  {
+    Entry entry(local);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return false;
+    at = {socket->bound_address, socket->local.port};
+  }
+  return device_lease(local, steering::Protocol::kUdp, at) == 0;
+}
+
 int Impl::connect_datagram(LocalStack& local, SocketId s, const base::Endpoint& to) {
   std::uint16_t link = 0;
-  const int routed = route(local, steering::Protocol::kUdp, to, &link);
+  base::IpAddress source = source_for(local, to.address);
+  const int routed = route(local, steering::Protocol::kUdp, to, &link, &source);
   if (routed != 0) return routed;
   const int bound = bind_datagram(local, s);
   if (bound != 0) return bound;
-  Entry entry(local);
-  const stack::Socket* socket = entry.find(s.index, s.generation);
-  if (socket == nullptr) return -EBADF;
-  const base::IpAddress from =
-      socket->local.address.is_any() ? source_for(local, to.address) : socket->local.address;
-  const std::uint32_t path = local.stack->path_for(link, from, to.address);
-  if (path == 0) return -ENETUNREACH;
-  keeper_.expect_absence();
-  return entry.sockets().connect_datagram(s.index, from, to, path);
+  if (link >= stack::kFirstPort && !datagram_at_device(local, s)) return -EADDRNOTAVAIL;
+  int result = 0;
+  {
+    Entry entry(local);
+    const stack::Socket* socket = entry.find(s.index, s.generation);
+    if (socket == nullptr) return -EBADF;
+    const base::IpAddress from = socket->local.address.is_any() ? source : socket->local.address;
+    const std::uint32_t path = local.stack->path_for(link, from, to.address);
+    if (path == 0) return -ENETUNREACH;
+    keeper_.expect_absence();
+    result = entry.sockets().connect_datagram(s.index, from, to, path);
+  }
+  if (link >= stack::kFirstPort) resolve_wanted(local);
+  return result;
 }
 
 ssize_t Impl::send_datagram(SocketId s, std::span<const iovec> from, const base::Endpoint* to) {
@@ -162,18 +187,23 @@ ssize_t Impl::send_datagram(SocketId s, std::span<const iovec> from, const base:
     if (bound != 0) return bound;
     const std::uint64_t owners = t->generation();
     std::uint16_t link = 0;
-    const int routed = route(local, steering::Protocol::kUdp, remote, &link);
+    base::IpAddress source = source_for(local, remote.address);
+    const int routed = route(local, steering::Protocol::kUdp, remote, &link, &source);
     if (routed != 0) return routed;
-    Entry entry(local);
-    stack::Socket* socket = entry.find(s.index, s.generation);
-    if (socket == nullptr) return -EBADF;
-    const base::IpAddress source =
-        socket->local.address.is_any() ? source_for(local, remote.address) : socket->local.address;
-    socket->path = local.stack->path_for(link, source, remote.address);
-    if (socket->path == 0) return -ENETUNREACH;
-    socket->path_remote = remote;
-    socket->path_generation = ways_of(local, owners);
-    if (socket->connected != 0) local.stack->udp().set_path(socket->object, socket->path);
+    const bool device = link >= stack::kFirstPort;
+    if (device && !datagram_at_device(local, s)) return -EADDRNOTAVAIL;
+    {
+      Entry entry(local);
+      stack::Socket* socket = entry.find(s.index, s.generation);
+      if (socket == nullptr) return -EBADF;
+      if (!socket->local.address.is_any()) source = socket->local.address;
+      socket->path = local.stack->path_for(link, source, remote.address);
+      if (socket->path == 0) return -ENETUNREACH;
+      socket->path_remote = remote;
+      socket->path_generation = ways_of(local, owners);
+      if (socket->connected != 0) local.stack->udp().set_path(socket->object, socket->path);
+    }
+    if (device) resolve_wanted(local);
   }
 }
 

@@ -1,5 +1,6 @@
 // A program image takes another one's place: what it holds goes over, or is given up.
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,10 +11,14 @@
 
 namespace ringway::runtime {
 
-namespace {
+std::uint64_t inode_of(int fd) {
+  struct stat status {};
+  return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
 
 StackHandover describe(const LocalStack& local) {
   StackHandover out;
+  out.inode = inode_of(local.stack->arena().fd());
   out.number = local.number;
   out.holder = local.holder;
   out.fds[StackHandover::kArena] = local.stack->arena().fd();
@@ -26,6 +31,8 @@ StackHandover describe(const LocalStack& local) {
     out.fds[StackHandover::kFirstBell + i] = local.holder_bells[i].get();
   return out;
 }
+
+namespace {
 
 bool has_other_holders(LocalStack& local) {
   const Entry entry(local);

@@ -29,6 +29,8 @@ void copy_holds(stack::StackState& state, std::uint64_t from, std::uint64_t to) 
   }
 }
 
+}  // namespace
+
 /// Precondition: the stack's lock is held. Whoever sleeps already knows no bell: is woken.
 void make_holder_bells(LocalStack& local) {
   if (local.holder_bells[0]) return;
@@ -37,8 +39,6 @@ void make_holder_bells(LocalStack& local) {
   listen_for_bell(local);
   wake_own_waiters(local);
 }
-
-}  // namespace
 
 void Impl::before_fork() {
   // Between events the keeper is in no library that has locks of its own.
@@ -111,16 +111,15 @@ void Impl::watch_process(std::uint32_t pid) {
   }
 }
 
-void Impl::watch_holders() {
+void Impl::watch_holders(Whom whom) {
   std::vector<std::uint32_t> others;
   const auto self = static_cast<std::uint32_t>(getpid());
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = arena(i);
     const Look look(local);
-    // As long as the maker lives, it watches the others.
     const stack::Holder& maker = local.state().holders[0];
-    const bool inherited = maker.used != 0 && maker.pid != self;
-    const std::span holders(local.state().holders.data(), inherited ? 1 : stack::kMaxHolders);
+    const bool maker_only = whom == Whom::kAsHeir && maker.used != 0 && maker.pid != self;
+    const std::span holders(local.state().holders.data(), maker_only ? 1 : stack::kMaxHolders);
     for (const stack::Holder& holder : holders) {
       if (holder.used != 0 && holder.pid != 0 && holder.pid != self) others.push_back(holder.pid);
     }
@@ -142,6 +141,15 @@ void Impl::start_keeper() {
     LocalStack& local = arena(i);
     const Look look(local);
     watch_peers(local);
+  }
+  {
+    const std::lock_guard guard(watched_mutex_);
+    for (const auto& [fd, passed] : passed_) keeper_.watch_passed(fd);
+  }
+  for (std::uint32_t i = 0; i < arena_count(); ++i) {
+    if (!arena(i).device) continue;
+    keeper_.watch_device(arena(i).device->kernel_fd());
+    keeper_.watch_device(arena(i).device->daemon_fd());
   }
   watch_holders();
 }
@@ -169,6 +177,7 @@ void Impl::after_fork_child() {
           .store(static_cast<std::uint32_t>(getpid()), std::memory_order_relaxed);
     }
     local.stack->bells().clear();
+    local.stack->forget_pending_frames();
     listen_for_bell(local);
     Inside::leave();
   }
@@ -176,6 +185,7 @@ void Impl::after_fork_child() {
   client_.reset();
   client_retry_ = {0};
   watched_.clear();
+  passed_.clear();  // the parent's to watch
   keeper_.forget();
   left_ = false;
   new (&setup_mutex_) std::mutex;
@@ -235,12 +245,20 @@ void Impl::forget_process(std::uint32_t pid) {
 
 bool Impl::owns_fd(int fd) const {
   if (fd < 0) return false;
+  {
+    const std::lock_guard guard(watched_mutex_);
+    if (passed_.contains(fd)) return true;
+  }
   if (keeper_.owns_fd(fd) || (client_ && client_->owns_fd(fd))) return true;
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     const LocalStack& local = *arenas_[i];
     if (fd == local.mailbox_fd.get() || fd == local.doorbell.get() || fd == local.life_read.get() ||
         fd == local.life_write.get() || fd == local.stack->arena().fd()) {
       return true;
+    }
+    if (local.device && local.device->owns_fd(fd)) return true;
+    for (std::uint32_t p = 0; p < local.stack->port_count(); ++p) {
+      if (fd == local.stack->port_fd(p)) return true;
     }
     if (fd == local.bell_heard.get()) return true;
     for (const base::UniqueFd& bell : local.holder_bells) {

@@ -15,6 +15,7 @@ struct StackHandover {
 
   std::uint32_t number = 0;  ///< SocketId::arena in the process that hands over
   std::uint32_t holder = 0;
+  std::uint64_t inode = 0;             ///< of the arena: tells stacks apart
   std::array<std::int32_t, kFds> fds;  ///< -1: none
 };
 

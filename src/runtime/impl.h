@@ -2,6 +2,7 @@
 
 #include <array>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +20,19 @@ namespace ringway::runtime {
 /// Moves an fd to a high number, so that programs find their low ones free. -1 stays -1.
 base::UniqueFd high_fd(base::UniqueFd fd);
 
+/// Eventfds for all holders to come; before there is a second one. The stack's lock is held, or
+/// nobody else is there.
+void make_holder_bells(LocalStack& local);
+std::uint64_t inode_of(int fd);
+StackHandover describe(const LocalStack& local);
+
+/// A socket on its way to another process, and the end of its passport that tells what became of
+/// it.
+struct Passed {
+  SocketId socket;
+  base::UniqueFd end;
+};
+
 /// A listener of an inherited stack and its clone in the process's own.
 struct Clone {
   SocketId inherited;
@@ -27,7 +41,7 @@ struct Clone {
 
 /// An epoll set: one set per arena in which it has members.
 struct SetParts {
-  static constexpr std::size_t kArenas = 16;
+  static constexpr std::size_t kArenas = 32;
   bool used = false;
   std::array<std::uint32_t, kArenas> set{};  ///< by arena number; 0: none there
 };
@@ -69,6 +83,14 @@ class Impl {
   void map_missing_links(LocalStack& local);
   /// Once more, after some could not be had.
   void fetch_links_again();
+
+  // --- devices.cpp -----------------------------------------------------------------------------
+  std::string port_description() const { return port_description_; }
+  /// The kernel or ringway-netd has news about a device. Called by the keeper. False: the daemon
+  /// has hung up.
+  bool device_events();
+  /// Neighbours that a stack waits for are asked by whoever may.
+  void resolve_wanted(LocalStack& local);
 
   // --- listen.cpp ------------------------------------------------------------------------------
   int bind(SocketId s, const base::Endpoint& local);
@@ -114,6 +136,13 @@ class Impl {
   void after_failed_exec();
   void take_over(std::span<const StackHandover> handed, std::span<const SocketId> kept);
 
+  // --- passing.cpp -----------------------------------------------------------------------------
+  bool pass(SocketId s, StackHandover* out);
+  void watch_passed(SocketId s, base::UniqueFd end);
+  int take(const StackHandover& handed, SocketId* s);
+  /// The passport was opened, or is gone. Called by the keeper.
+  void passing_ended(int fd);
+
   const Options& options() const { return options_; }
   Keeper& keeper() { return keeper_; }
   SetParts& set_parts(SetId set) { return sets_[set.value]; }
@@ -123,6 +152,10 @@ class Impl {
   base::Result<std::unique_ptr<LocalStack>> make_stack(const steering::Host& host);
   base::Result<std::unique_ptr<LocalStack>> open_stack(const StackHandover& handed);
   std::uint32_t add_arena(std::unique_ptr<LocalStack> local);
+  void not_taken(SocketId s);
+  /// The stack of a passed socket, opened if need be; kMaxArenas if that fails.
+  std::uint32_t arena_for(StackHandover handed);
+  std::uint32_t arena_of(std::uint64_t inode) const;
   /// What the image before this one held and did not keep is given up.
   void forget_old_image(LocalStack& local, std::span<const SocketId> kept);
   void replace_table(base::UniqueFd fd);
@@ -141,7 +174,9 @@ class Impl {
   void drop_holds(LocalStack& local, std::uint64_t bit, base::Instant now);
   void forget_process(std::uint32_t pid);
   void watch_process(std::uint32_t pid);
-  void watch_holders();
+  enum class Whom : std::uint8_t { kAsHeir, kAll };
+  /// As an heir only the maker of an inherited stack: as long as that lives, it watches the others.
+  void watch_holders(Whom whom = Whom::kAsHeir);
   void start_keeper();
   /// Precondition: the lock of `local` is held.
   void watch_peers(LocalStack& local);
@@ -150,7 +185,21 @@ class Impl {
                             const base::IpAddress& from, const base::Endpoint& to);
   /// Who has `to`, and over which link. 0, -ECONNREFUSED, kNotOurs, ...
   int route(LocalStack& local, steering::Protocol protocol, const base::Endpoint& to,
-            std::uint16_t* link);
+            std::uint16_t* link, base::IpAddress* source);
+  /// The port of a datagram socket is its own at the device too.
+  bool datagram_at_device(LocalStack& local, SocketId s);
+  /// How `to` is reached by the stack's own device; false: not by it.
+  bool by_device(LocalStack& local, const base::Endpoint& to, std::uint16_t* port,
+                 base::IpAddress* source);
+  std::uint16_t device_port(LocalStack& local, steering::Protocol protocol,
+                            const base::IpAddress& source, const base::Endpoint& to);
+  /// Takes a port at a device too. 0 or -errno.
+  int device_lease(LocalStack& local, steering::Protocol protocol, const base::Endpoint& at);
+  void device_release(LocalStack& local, steering::Protocol protocol, const base::Endpoint& at);
+  void leave_device(LocalStack& local, SocketId s);
+  bool device_has(LocalStack& local, const base::IpAddress& address);
+  int bind_at_device(LocalStack& local, SocketId s, base::Endpoint at);
+  base::Result<void> open_device(LocalStack& local);
   int connect_datagram(LocalStack& local, SocketId s, const base::Endpoint& to);
   /// Gives a datagram socket an ephemeral port if it is not bound.
   int bind_datagram(LocalStack& local, SocketId s);
@@ -158,6 +207,8 @@ class Impl {
   const Clone* make_clone(SocketId s);
   bool lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
+  /// Another socket of this stack has the key and does not share it.
+  bool is_taken(LocalStack& local, const stack::Socket& wanted, const steering::ListenKey& key);
   bool leased_by_another(LocalStack& local, std::uint32_t index);
   /// Gives the lease of a socket back that only this process holds.
   void withdraw(LocalStack& local, SocketId s);
@@ -170,6 +221,8 @@ class Impl {
   std::optional<control::Client> client_;
   base::Instant client_retry_{0};
   base::Error join_error_;
+  bool device_opened_ = false;  ///< by this process or one that it was forked from
+  std::string port_description_;
   bool control_lost_ = false;  ///< the daemon went away and could not be reached since
   std::atomic<const steering::Table*> table_{nullptr};
   std::vector<std::unique_ptr<const steering::Table>>
@@ -181,7 +234,8 @@ class Impl {
   std::vector<std::unique_ptr<Clone>> clones_;
   std::mutex sets_mutex_;
   std::array<SetParts, kMaxSets> sets_;
-  std::mutex watched_mutex_;
+  mutable std::mutex watched_mutex_;
+  std::map<int, Passed> passed_;        ///< under watched_mutex_, by the fd of `end`
   std::vector<std::uint32_t> watched_;  ///< processes that hold arenas of this one
   std::array<std::uint32_t, kMaxArenas> child_holder_{};
   std::atomic<std::uint64_t> route_count_{0};

@@ -146,6 +146,14 @@ void Keeper::watch_holder(base::UniqueFd pidfd, std::uint32_t pid) {
       pack(static_cast<std::uint8_t>(What::kHolder), pid >> 16, pid & 0xffff, fd));
 }
 
+void Keeper::watch_passed(int fd) {
+  add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kPassed), 0, 0, fd));
+}
+
+void Keeper::watch_device(int fd) {
+  if (fd >= 0) add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kDevice), 0, 0, fd));
+}
+
 void Keeper::unwatch(int fd) { base::sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 void* Keeper::main(void* self) {
@@ -190,10 +198,20 @@ bool Keeper::handle(std::uint64_t packed) {
     case What::kPeer:
       impl_.peer_died(tag.arena, tag.link);
       break;
+    case What::kPassed:
+      impl_.passing_ended(fd);
+      break;
     case What::kHolder:
       unwatch(fd);
       base::sys::close(fd);
       impl_.holder_process_died(std::uint32_t{tag.arena} << 16 | tag.link);
+      break;
+    case What::kDevice:
+      if (!impl_.device_events()) unwatch(fd);
+      break;
+    case What::kPort:
+      unwatch(fd);
+      rung_in_absence(impl_.arena(tag.arena));
       break;
     case What::kDoorbell:
       unwatch(fd);
@@ -228,6 +246,7 @@ void Keeper::tick() {
       continue;
     }
     if (!seen.concerns_us) continue;
+    if (seen.wanted) impl_.resolve_wanted(local);
     if (seen.asleep) {
       // A timer that was set after the sleeper went to sleep is the keeper's.
       if (seen.deadline < seen.sleeper_until) {
@@ -273,6 +292,7 @@ bool Keeper::glance(LocalStack& local, Glance& out) {
   out.concerns_us = local.holder == 0 || local.waited_in.load(std::memory_order_relaxed) ||
                     state.holders[0].used == 0;
   out.asleep = local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0;
+  out.wanted = state.ip.wanted_count != 0;
   state.header.lock.unlock();
   Inside::leave();
   return true;
@@ -297,6 +317,11 @@ bool Keeper::sleep_in_its_place(LocalStack& local, base::Instant& earliest) {
   earliest = std::min(earliest, deadline);
   add(epoll_.get(), local.doorbell.get(),
       pack(static_cast<std::uint8_t>(What::kDoorbell), local.number, 0, local.doorbell.get()));
+  for (std::uint32_t i = 0; i < local.stack->port_count(); ++i) {
+    const int fd = local.stack->port_fd(i);
+    if (fd >= 0)
+      add(epoll_.get(), fd, pack(static_cast<std::uint8_t>(What::kPort), local.number, 0, fd));
+  }
   return true;
 }
 

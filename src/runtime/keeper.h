@@ -45,8 +45,12 @@ class Keeper {
   std::uint32_t control_session() const { return control_session_; }
   /// Watches the life pipe of a peer; `fd` must stay open until unwatch().
   void watch_peer(int fd, std::uint32_t arena, std::uint16_t link);
+  /// Watches what tells of a device: the kernel's changes, its daemon. -1: nothing.
+  void watch_device(int fd);
   /// Watches another process that holds an arena of this one; takes the pidfd over.
   void watch_holder(base::UniqueFd pidfd, std::uint32_t pid);
+  /// Watches the end of a passport: Impl::passing_ended(). The fd stays the caller's.
+  void watch_passed(int fd);
   bool running() const { return running_.load(std::memory_order_acquire); }
   /// Around fork: the thread holds no lock and allocates nothing between the two calls.
   void pause() {
@@ -68,7 +72,18 @@ class Keeper {
   static constexpr base::Duration kInheritedTick = base::Duration::milliseconds(4);
 
  private:
-  enum class What : std::uint8_t { kControl, kTimer, kStop, kPeer, kHolder, kDoorbell, kRetry };
+  enum class What : std::uint8_t {
+    kControl,
+    kTimer,
+    kStop,
+    kPeer,
+    kHolder,
+    kDoorbell,
+    kRetry,
+    kPassed,
+    kPort,
+    kDevice
+  };
 
   static void* main(void* self);
   void run();
@@ -89,6 +104,7 @@ class Keeper {
     base::Instant sleeper_until;  ///< deadline that the sleeping attendant knows
     base::Instant last_turn;
     bool asleep = false;
+    bool wanted = false;  ///< neighbours are to be asked for
     bool concerns_us = false;
   };
   /// False if somebody is inside.

@@ -26,6 +26,18 @@ steering::ListenKey key_of(const stack::Socket& s) {
   return key;
 }
 
+/// Linux's inet_csk_bind_conflict, for two sockets of one stack: the daemon sees stacks only.
+bool may_share(const stack::Socket& one, const stack::Socket& other) {
+  if (one.reuse_port != 0 && other.reuse_port != 0) return true;
+  return one.reuse_address != 0 && other.reuse_address != 0 &&
+         one.kind != stack::SocketKind::kListener && other.kind != stack::SocketKind::kListener;
+}
+
+bool same_key(const steering::ListenKey& a, const steering::ListenKey& b) {
+  return a.port == b.port && a.protocol == b.protocol && a.scope == b.scope &&
+         a.address == b.address;
+}
+
 int errno_of(const base::Error& error, int otherwise) {
   return error.os_errno != 0 ? -error.os_errno : -otherwise;
 }
@@ -46,6 +58,17 @@ std::vector<std::pair<steering::ListenKey, std::uint8_t>> Impl::leases_of(LocalS
   return leases;
 }
 
+bool Impl::is_taken(LocalStack& local, const stack::Socket& wanted,
+                    const steering::ListenKey& key) {
+  auto& sockets = local.state().sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    const stack::Socket& s = sockets[i];
+    if (s.kind == stack::SocketKind::kFree || s.leased == 0 || s.local.port != key.port) continue;
+    if (same_key(key_of(s), key) && !may_share(wanted, s)) return true;
+  }
+  return false;
+}
+
 int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
   LocalStack& local = arena(s.arena);
   steering::ListenKey key;
@@ -59,11 +82,13 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
     wanted.local = local_endpoint;
     wanted.bound_address = local_endpoint.address;
     key = key_of(wanted);
+    if (key.port != 0 && is_taken(local, wanted, key)) return -EADDRINUSE;
     if (socket->reuse_port != 0) flags |= steering::kEntryReusePort;
     // Linux: datagram sockets with SO_REUSEADDR share a port.
     if (socket->reuse_address != 0 && key.protocol == steering::Protocol::kUdp)
       flags |= steering::kEntryReusePort;
   }
+  if (device_has(local, local_endpoint.address)) return bind_at_device(local, s, local_endpoint);
   std::uint16_t port = 0;
   {
     const ControlScope control(*this);
@@ -72,6 +97,14 @@ int Impl::bind(SocketId s, const base::Endpoint& local_endpoint) {
     const auto leased = c->lease_listen(local.id, key, flags);
     if (!leased) return errno_of(leased.error(), EADDRINUSE);
     port = *leased;
+    const int failure = local.device && local_endpoint.address.is_any()
+                            ? local.device->lease(key.protocol, {local_endpoint.address, port})
+                            : 0;
+    if (failure != 0) {
+      key.port = port;
+      static_cast<void>(c->release_listen(local.id, key));
+      return failure;
+    }
   }
   Entry entry(local);
   stack::Socket* socket = entry.find(s.index, s.generation);
@@ -226,15 +259,14 @@ bool Impl::leased_by_another(LocalStack& local, std::uint32_t index) {
         s.local.port != key.port) {
       continue;
     }
-    const steering::ListenKey other = key_of(s);
-    if (other.protocol == key.protocol && other.scope == key.scope && other.address == key.address)
-      return true;
+    if (same_key(key_of(s), key)) return true;
   }
   return false;
 }
 
 void Impl::withdraw(LocalStack& local, SocketId s) {
   steering::ListenKey key;
+  base::Endpoint at;
   {
     Entry entry(local);
     stack::Socket* socket = entry.find(s.index, s.generation);
@@ -266,6 +298,7 @@ void Impl::withdraw_all(LocalStack& local) {
 void Impl::release_in(LocalStack& local, SocketId s) {
   // First nobody is sent here any more, then the door is closed: others may listen on this port,
   // and whoever connects meanwhile is to find one of these.
+  leave_device(local, s);
   withdraw(local, s);
   Entry entry(local);
   if (entry.find(s.index, s.generation) != nullptr)

@@ -10,6 +10,7 @@
 #include "base/unique_fd.h"
 #include "driver/link/link_memory.h"
 #include "runtime/clock.h"
+#include "runtime/device.h"
 #include "socket/sockets.h"
 #include "stack/stack.h"
 
@@ -33,6 +34,7 @@ struct LocalStack {
   static constexpr std::uint32_t kHolderBells = 32;
   std::array<base::UniqueFd, kHolderBells> holder_bells;
   int holder_bell(std::uint32_t of) const { return holder_bells[of % kHolderBells].get(); }
+  std::unique_ptr<Device> device;  ///< external port; only of the stack that was made first
   /// Readable when this process's bell was rung. An epoll fd of its own, edge-triggered: the bell
   /// is never drained, so that processes which share one all hear it. -1 before the first fork.
   base::UniqueFd bell_heard;

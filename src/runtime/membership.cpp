@@ -90,6 +90,10 @@ base::Result<LocalStack*> Impl::make_own() {
   auto made = make_stack(c->membership().host);
   if (!made) return tl::unexpected(made.error());
   std::unique_ptr<LocalStack> local = std::move(*made);
+  if (auto opened = open_device(*local); !opened) {
+    join_error_ = opened.error();
+    return tl::unexpected(opened.error());
+  }
   const auto id = c->register_stack({.arena = local->stack->arena().fd(),
                                      .mailbox = local->mailbox_fd.get(),
                                      .doorbell = local->doorbell.get(),
@@ -146,6 +150,18 @@ LocalStack* Impl::find_arena(steering::StackId id) {
   return nullptr;
 }
 
+namespace {
+
+bool is_passed_on(stack::StackState& state) {
+  auto& sockets = state.sockets.sockets;
+  for (std::uint32_t i = 1; i <= sockets.high_water(); ++i) {
+    if (sockets[i].kind != stack::SocketKind::kFree && sockets[i].passing != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void Impl::leave() {
   {
     const std::lock_guard setup(setup_mutex_);
@@ -166,6 +182,7 @@ void Impl::leave() {
       entry.turn();
       if (local.holder < stack::kMaxHolders) state.holders[local.holder] = {};
       for (const stack::Holder& holder : state.holders) last = last && holder.used == 0;
+      last = last && !is_passed_on(state);
     }
     const bool owes = linger(local, last);
     // What is still to be sent is handed over: without a word of ours, the end of the last holder

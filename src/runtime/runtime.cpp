@@ -192,6 +192,11 @@ std::unique_ptr<Runtime> Runtime::take_over(const Options& options,
   impl->take_over(handed, kept);
   return std::unique_ptr<Runtime>(new Runtime(std::move(impl)));
 }
+bool Runtime::pass(SocketId s, StackHandover* out) { return impl_->pass(s, out); }
+void Runtime::watch_passed(SocketId s, base::UniqueFd end) {
+  impl_->watch_passed(s, std::move(end));
+}
+int Runtime::take(const StackHandover& handed, SocketId* s) { return impl_->take(handed, s); }
 void Runtime::leave() { impl_->leave(); }
 bool Runtime::inside() { return Inside::depth != 0; }
 void Runtime::set_deferred_signal_hook(void (*hook)()) {
@@ -204,6 +209,7 @@ void Runtime::note_signal() {
   if (bell >= 0) base::sys::raw(SYS_write, bell, reinterpret_cast<long>(&one), sizeof one);
 }
 void Runtime::note_deferred_signal() { Inside::deferred = true; }
+std::string Runtime::port_description() const { return impl_->port_description(); }
 bool Runtime::owns_fd(int fd) const { return impl_->owns_fd(fd); }
 
 }  // namespace ringway::runtime

@@ -16,6 +16,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "base/unique_fd.h"
 #include "runtime/handover.h"
 
 namespace ringway::runtime {
@@ -54,6 +55,7 @@ struct Options {
   std::string host;         ///< empty: the network's common host
   std::string program;      ///< shown by `ringway ss`
   std::string directory;    ///< the daemon's; empty: as RINGWAY_DIR says
+  std::string port;         ///< external port, as in "xdp:eth1"; empty: none
   std::string daemon_path;  ///< ringwayd to start on demand; empty: beside this library or on PATH
   base::Duration spin = base::Duration::microseconds(50);  ///< before sleeping
 };
@@ -165,6 +167,15 @@ class Runtime {
   static std::unique_ptr<Runtime> take_over(const Options& options,
                                             std::span<const StackHandover> handed,
                                             std::span<const SocketId> kept);
+  /// A copy of the socket goes to another process: it is held for that one from here on. `out` is
+  /// what the process needs, with the socket's index and generation. False if it may not be passed.
+  bool pass(SocketId s, StackHandover* out);
+  /// To be called after pass(): the taker writes a byte into the other end of `end` when it has the
+  /// socket. Without, the hold ends with the last copy of that other end.
+  void watch_passed(SocketId s, base::UniqueFd end);
+  /// The other side: owns the descriptors from here on, and sets `s->arena`. 0 or -errno.
+  int take(const StackHandover& handed, SocketId* s);
+
   /// Releases everything that this process holds and leaves the network; unsent data is sent on by
   /// a reaper. Called from exit handlers; no other call may follow.
   void leave();
@@ -178,6 +189,9 @@ class Runtime {
   /// The shim's handler calls this for every signal, put off or not: a wait of this thread that is
   /// under way ends with -EINTR, wherever it is. Async-signal-safe.
   static void note_signal();
+
+  /// What was chosen for the external port, in one line; empty: there is none.
+  std::string port_description() const;
 
   /// fds that belong to the runtime (doorbells, control socket, memfds): a program that closes
   /// "all" fds must not close these; the shim asks.

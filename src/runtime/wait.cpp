@@ -250,6 +250,13 @@ class Wait {
       fds.push_back({place.bell, POLLIN, 0});
     }
     const std::size_t own = fds.size();
+    for (std::uint32_t i = 0; i < place_count_; ++i) {
+      const stack::Stack& stack = *impl_.arena(places_[i].arena).stack;
+      for (std::uint32_t p = 0; places_[i].attends && p < stack.port_count(); ++p) {
+        fds.push_back({stack.port_fd(p), POLLIN, 0});
+      }
+    }
+    const std::size_t first_kernel = fds.size();
     fds.insert(fds.end(), kernel_.begin(), kernel_.end());
     timespec room{};
     const timespec* timeout = until(wake_at, clock_now(), room);
@@ -264,7 +271,9 @@ class Wait {
       place.heard =
           fds[i + 1].revents != 0 && base::sys::epoll_wait(fds[i + 1].fd, &bell, 1, 0) > 0;
     }
-    for (std::size_t i = 0; i < kernel_.size(); ++i) kernel_[i].revents = fds[own + i].revents;
+    for (std::size_t i = 0; i < kernel_.size(); ++i) {
+      kernel_[i].revents = fds[first_kernel + i].revents;
+    }
     return 0;
   }
 

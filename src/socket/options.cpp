@@ -49,7 +49,6 @@ bool harmless_at_socket_level(int name) {
 bool harmless_at_ip_level(int level, int name) {
   if (level == IPPROTO_IP) {
     switch (name) {
-      case IP_TOS:
       case IP_TTL:
       case IP_MTU_DISCOVER:
       case IP_RECVERR:
@@ -66,7 +65,6 @@ bool harmless_at_ip_level(int level, int name) {
     }
   }
   switch (name) {
-    case IPV6_TCLASS:
     case IPV6_UNICAST_HOPS:
     case IPV6_MTU_DISCOVER:
     case IPV6_RECVERR:
@@ -78,6 +76,18 @@ bool harmless_at_ip_level(int level, int name) {
     default:
       return false;
   }
+}
+
+bool is_traffic_class(int level, int name) {
+  return (level == IPPROTO_IP && name == IP_TOS) || (level == IPPROTO_IPV6 && name == IPV6_TCLASS);
+}
+
+int set_traffic_class(Socket& s, int level, int v) {
+  if (level == IPPROTO_IPV6 && (v < -1 || v > 255)) return -EINVAL;
+  constexpr int kEcn = 3;  // RFC 3168: TCP's own
+  const int bits = v == -1 ? 0 : v;
+  s.traffic_class = static_cast<std::uint8_t>(s.kind == SocketKind::kUdp ? bits : bits & ~kEcn);
+  return 0;
 }
 
 constexpr std::string_view kCongestionNames[] = {"cubic", "reno"};
@@ -166,6 +176,8 @@ int Sockets::set_option(std::uint32_t index, int level, int name, const void* va
   } else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) {
     s.v6_only = v != 0 ? 1 : 0;
     result = 0;
+  } else if (is_traffic_class(level, name)) {
+    result = set_traffic_class(s, level, v);
   } else if (level == IPPROTO_IP || level == IPPROTO_IPV6) {
     result = harmless_at_ip_level(level, name) ? 0 : -ENOPROTOOPT;
   }
@@ -263,6 +275,7 @@ int Sockets::get_option(std::uint32_t index, int level, int name, void* value, s
   if (level == IPPROTO_TCP && s.kind != SocketKind::kUdp)
     return get_tcp_option(s, name, value, length);
   if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) return answer_int(s.v6_only, value, length);
+  if (is_traffic_class(level, name)) return answer_int(s.traffic_class, value, length);
   if (level == IPPROTO_IP && name == IP_TTL) return answer_int(64, value, length);
   if (level == IPPROTO_IP && name == IP_MTU) return answer_int(65535, value, length);
   if ((level == IPPROTO_IP || level == IPPROTO_IPV6) && harmless_at_ip_level(level, name)) {

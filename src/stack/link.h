@@ -40,6 +40,16 @@ struct LinkParts {
   base::UniqueFd doorbell;  ///< eventfd of the peer
 };
 
+/// A link that a stack is to have.
+struct NewLink {
+  LinkParts parts;
+  steering::StackId peer;
+  std::uint32_t number = 0;
+  bool made_here = true;  ///< side 0
+  bool to_self = false;
+  bool gateway = false;
+};
+
 /// One link as this process has it mapped.
 class Link {
  public:

@@ -44,6 +44,8 @@ struct alignas(64) Socket {
   std::uint8_t v6_only;
   std::uint8_t connected;         ///< a datagram socket with a peer
   std::uint8_t listening_active;  ///< the daemon knows that somebody accepts here
+  std::uint8_t passing;           ///< copies on their way to other processes
+  std::uint8_t traffic_class;     ///< IP_TOS, IPV6_TCLASS: kept, told back, not sent
   // A datagram socket's last way: valid for this remote while the steering table is of this
   // generation.
   std::uint32_t path;

@@ -100,6 +100,10 @@ bool Stack::turn(base::Instant now) {
   if (mailbox_ != nullptr && mailbox_->summary.load(std::memory_order_relaxed) != 0) {
     received += poll_marked(now);
   }
+  for (std::uint32_t i = 0; i < external_count_; ++i) received += poll_port(i, now);
+  if (external_count_ != 0 && paths_generation_ != ip_->state().generation) {
+    refresh_external_paths();
+  }
   if (received != 0) {
     state_->link_turns++;
   }
@@ -114,7 +118,8 @@ bool Stack::turn(base::Instant now) {
   if (tcp_.has_output() || tcp_.blocked()) tcp_.output(now);
   if (udp_.has_output()) udp_.output();
   flush();
-  std::atomic_ref(state_->busy).store(tcp_.blocked() ? 1U : 0U, std::memory_order_relaxed);
+  std::atomic_ref(state_->busy)
+      .store(tcp_.blocked() || port_blocked() ? 1U : 0U, std::memory_order_relaxed);
   state_->last_turn_ns = static_cast<std::uint64_t>(now.ns);
   state_->counters.add(Count::kTurns);
   return worked;
@@ -226,6 +231,7 @@ void Stack::cool(std::uint32_t at) {
 
 bool Stack::has_input() const {
   if (mailbox_ != nullptr && mailbox_->summary.load(std::memory_order_relaxed) != 0) return true;
+  if (external_count_ != 0 && ports_ready()) return true;
   const std::uint32_t hot = std::min<std::uint32_t>(
       std::atomic_ref(state_->hot_count).load(std::memory_order_acquire), kHotLinks);
   if (hot == 0) return false;
@@ -240,7 +246,11 @@ bool Stack::has_input() const {
 }
 
 base::Instant Stack::next_deadline() const {
-  return std::min(tcp_.next_deadline(), ip_->next_deadline());
+  const base::Instant deadline = std::min(tcp_.next_deadline(), ip_->next_deadline());
+  if (!port_blocked()) return deadline;
+  // A device takes more without telling: look again soon.
+  const base::Instant last{static_cast<std::int64_t>(state_->last_turn_ns)};
+  return std::min(deadline, last + base::Duration::milliseconds(1));
 }
 
 bool Stack::cut_datagram(void* self, port::Path& path, std::span<const std::byte> l4,

@@ -14,8 +14,10 @@
 #include "mem/byte_queue.h"
 #include "mem/region.h"
 #include "port/tx_batch.h"
+#include "stack/external.h"
 #include "stack/link.h"
 #include "stack/looker.h"
+#include "stack/received.h"
 #include "stack/stack_config.h"
 #include "stack/state.h"
 #include "tcp/tcp.h"
@@ -86,14 +88,6 @@ class Stack {
   void set_mailbox(ring::Mailbox* mailbox) { mailbox_ = mailbox; }
 
   // --- links -----------------------------------------------------------------------------------
-  struct NewLink {
-    LinkParts parts;
-    steering::StackId peer;
-    std::uint32_t number = 0;
-    bool made_here = true;  ///< side 0
-    bool to_self = false;
-    bool gateway = false;
-  };
   /// Errors: kExhausted. Returns the link's index.
   base::Result<std::uint16_t> add_link(NewLink link);
   /// Maps a link that another holder of the arena has made.
@@ -126,6 +120,22 @@ class Stack {
   /// True while a connection over a link to a gateway is in any state but CLOSED: TIME-WAIT and
   /// what waits for the peer's FIN too. Looks at every connection.
   bool lingers() const;
+
+  // --- ports of other drivers ------------------------------------------------------------------
+  /// Joins a port with the frames of `pool`; both outlive the stack. Its number, or kNoLink.
+  std::uint16_t add_port(port::Port& port, mem::FramePool& pool);
+  std::uint32_t port_count() const { return external_count_; }
+  int port_fd(std::uint32_t i) const { return external_[i].fd; }
+  port::TxBatch& port_tx(std::uint32_t i) { return external_[i].tx; }
+  static std::uint8_t interface_of(std::uint16_t port) {
+    return static_cast<std::uint8_t>(port < kMaxLinks ? kLinksInterface
+                                                      : kFirstInterface + port - kFirstPort);
+  }
+  void set_port_mtu(std::uint16_t number, std::uint16_t mtu);
+  /// The device is gone: its connections end.
+  void take_port_down(std::uint16_t number, base::Instant now);
+  /// In a forked child: what is pending is the parent's to send.
+  void forget_pending_frames();
 
   // --- paths -----------------------------------------------------------------------------------
   /// The path over `port` between two addresses; made if it is new. 0: the table is full.
@@ -160,23 +170,7 @@ class Stack {
  private:
   explicit Stack(mem::Arena arena);
 
-  struct Received {
-    std::byte* data;
-    std::uint32_t length;
-    mem::FrameDesc desc;
-    mem::FrameRef frame;
-    bool must_copy;
-    bool taken;
-  };
-
   static constexpr std::uint32_t kFreedPath = UINT32_MAX;  ///< Path::users of a freed one
-
-  /// A transport header and its payload: where, how far into the frame, how long.
-  struct L4 {
-    const std::byte* data;
-    std::uint32_t offset;
-    std::uint32_t length;
-  };
 
   bool run_timers(base::Instant now);
   std::uint32_t poll_link(std::uint16_t index, std::uint32_t budget, base::Instant now);
@@ -208,10 +202,13 @@ class Stack {
   ip::Outputs outputs() const;
   static bool cut_datagram(void* self, port::Path& path, std::span<const std::byte> l4,
                            port::TxBatch& out);
-  static std::uint8_t interface_of(std::uint16_t port) {
-    return static_cast<std::uint8_t>(port < kMaxLinks ? kLinksInterface
-                                                      : kFirstInterface + port - kFirstPort);
-  }
+  bool ports_ready() const;
+  std::uint32_t poll_port(std::uint32_t i, base::Instant now);
+  bool port_blocked() const;
+  bool make_external_path(port::Path& path, std::uint16_t port, const base::IpAddress& local,
+                          const base::IpAddress& remote);
+  void refresh_external_paths();
+  void learn_neighbour(std::uint16_t port, const Received& frame, const base::IpAddress& remote);
   void init_path(port::Path& path, std::uint16_t port, const base::IpAddress& local,
                  const base::IpAddress& remote);
   void sweep_paths();
@@ -236,6 +233,9 @@ class Stack {
   std::vector<std::unique_ptr<Link>> retired_;  ///< may still be looked at, or have a bell to ring
   std::uint32_t followed_generation_ = 0;
   std::uint32_t links_generation_ = 0;  ///< state_->links_generation when all links were mapped
+  std::array<External, kMaxPorts> external_;
+  std::uint32_t external_count_ = 0;
+  std::uint32_t paths_generation_ = 0;  ///< ip's when external paths were made anew
   port::TouchedPorts touched_;
   ring::RoomMade room_made_;
   base::Instant timers_looked_at_{0};

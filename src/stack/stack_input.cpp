@@ -98,6 +98,7 @@ void Stack::deliver(std::uint16_t port, Received& frame, const wire::PacketView&
 
 void Stack::input_udp(std::uint16_t port, Received& frame, const wire::PacketView& view,
                       std::span<const std::byte> packet, base::Instant now) {
+  if (port >= kFirstPort) learn_neighbour(port, frame, view.src);
   udp::Arrival arrival;
   arrival.data = packet.data() + view.l4_offset;
   arrival.length = view.l4_length();
@@ -171,6 +172,7 @@ bool Stack::to_connection(std::uint16_t port, Received& frame, std::uint32_t con
 void Stack::to_listener(std::uint16_t port, Received& frame, const base::Endpoint& local,
                         const base::Endpoint& remote, const L4& l4, base::Instant now) {
   const tcp::Segment segment = segment_of(frame, l4);
+  if (port >= kFirstPort) learn_neighbour(port, frame, remote.address);
   const std::uint32_t way_back = path_for(port, local.address, remote.address);
   if (way_back == 0) {
     state_->counters.add(Count::kDropNoPath);

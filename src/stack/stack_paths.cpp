@@ -32,7 +32,13 @@ std::uint32_t Stack::path_for(std::uint16_t port, const base::IpAddress& local,
     index = table.slab.allocate();
     if (index == 0) return 0;
   }
-  init_path(table.slab[index], port, local, remote);
+  if (port < kMaxLinks) {
+    init_path(table.slab[index], port, local, remote);
+  } else if (!make_external_path(table.slab[index], port, local, remote)) {
+    table.slab[index].header_length = 0;
+    table.slab.free(index);
+    return 0;
+  }
   table.next[index] = table.heads[bucket];
   table.heads[bucket] = static_cast<std::uint16_t>(index);
   return index;

@@ -34,7 +34,9 @@ inline constexpr std::uint32_t kPathBuckets = 1U << 12;
 inline constexpr std::uint32_t kHotLinks = 8;
 inline constexpr std::uint32_t kPrivateFrames = 1U << 16;  ///< 4 KiB each, sparse
 inline constexpr std::uint32_t kPrivateFrameBytes = 4096;
-inline constexpr std::uint32_t kMaxHolders = 64;
+inline constexpr std::uint32_t kMaxHolders = 63;
+/// In place of a holder: copies of the socket are on their way to other processes.
+inline constexpr std::uint64_t kPassing = std::uint64_t{1} << kMaxHolders;
 inline constexpr std::uint32_t kPortBlocks = 64;  ///< leases of ephemeral ports
 
 /// Why a stack dropped a frame or took note of something.

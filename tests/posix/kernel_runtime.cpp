@@ -286,6 +286,21 @@ std::unique_ptr<Runtime> Runtime::take_over(const Options&, std::span<const Stac
   return std::unique_ptr<Runtime>(new Runtime(std::make_unique<Impl>()));
 }
 void Runtime::after_failed_exec() {}
+bool Runtime::pass(SocketId s, StackHandover* out) {
+  struct stat status {};
+  fstat(fd_of(s), &status);
+  out->inode = status.st_ino;  // each socket is a stack of its own here
+  out->fds.fill(-1);
+  out->fds[0] = fd_of(s);
+  return true;
+}
+void Runtime::watch_passed(SocketId, base::UniqueFd) {}
+int Runtime::take(const StackHandover& handed, SocketId* s) {
+  const int fd = own(handed.fds[0]);
+  if (fd < 0) return fd;
+  *s = {static_cast<std::uint32_t>(fd), 1, 0};
+  return 0;
+}
 void Runtime::leave() {}
 bool Runtime::inside() { return false; }
 void Runtime::set_deferred_signal_hook(void (*)()) {}

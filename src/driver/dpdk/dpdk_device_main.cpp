@@ -41,7 +41,9 @@ std::vector<std::string> eal_arguments(const DpdkOptions& options) {
     arguments.push_back(fmt::format("--lcores=0@{}", first_processor()));
   }
   if (options.eal.empty()) {
-    for (const char* word : {"--no-huge", "--iova-mode=va", "-m", "256", "--no-pci"}) {
+    // Not shared: two programs would meet in the files of one name under /var/run/dpdk.
+    for (const char* word :
+         {"--no-shconf", "--no-huge", "--iova-mode=va", "-m", "256", "--no-pci"}) {
       arguments.emplace_back(word);
     }
   }
@@ -66,8 +68,8 @@ Result<void> start_eal(const DpdkOptions& options) {
   if (known) ::sched_setaffinity(0, sizeof before, &before);
   if (done < 0) {
     return base::fail(ErrorCode::kUnavailable,
-                      fmt::format("DPDK does not start: {}; see its options (eal=--no-huge "
-                                  "--iova-mode=va -m 256 --no-pci works anywhere)",
+                      fmt::format("DPDK does not start: {}; see its options (eal=--no-shconf "
+                                  "--no-huge --iova-mode=va -m 256 --no-pci works anywhere)",
                                   rte_strerror(rte_errno)));
   }
   started = true;

@@ -47,6 +47,7 @@ class DpdkPool {
   std::vector<rte_mbuf*> mbufs_;
   bool registered_ = false;
   bool bound_ = false;
+  bool closing_ = false;
   std::uint32_t shift_ = 0;  ///< log2 of the slot size
 };
 

@@ -4,6 +4,7 @@
 #include <rte_memory.h>
 #include <rte_mempool.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -88,6 +89,8 @@ Result<void> DpdkPool::set_up() {
 }
 
 DpdkPool::~DpdkPool() {
+  // To be rid of a mempool, DPDK takes all mbufs out of it: that takes no frames any more.
+  closing_ = true;
   if (mempool_ != nullptr) rte_mempool_free(mempool_);
   if (registered_) {
     const std::size_t bytes = (frames_.size_bytes() + kPage - 1) / kPage * kPage;
@@ -128,6 +131,10 @@ int DpdkPool::put(void* const* objects, unsigned count) {
 }
 
 int DpdkPool::get(void** objects, unsigned count) {
+  if (closing_) {
+    std::fill_n(objects, count, nullptr);
+    return 0;
+  }
   if (!bound_ || frames_.pool->free_count() < count) return -ENOBUFS;
   for (unsigned i = 0; i < count; ++i) objects[i] = mbufs_[frames_.pool->allocate()];
   return 0;

@@ -26,13 +26,9 @@ std::unique_ptr<mem::PoolMemory> shared_pool() {
 }
 
 Result<void> can_run() {
-#if defined(__SANITIZE_ADDRESS__)
-  return base::fail(base::ErrorCode::kUnavailable, "DPDK and the address sanitizer do not meet");
-#else
   const auto module = load_dpdk();
   if (!module) return tl::unexpected(module.error());
   return {};
-#endif
 }
 
 /// A dpdk port over DPDK's own memif, and our memif port as its peer: each is a test of the other.
@@ -62,10 +58,13 @@ class DpdkMemifWire final : public ConformanceWire {
   }
   void close() override { port_.reset(); }
   std::size_t min_frame() const override { return 14; }
+  // The master of DPDK 22.11 removes its socket's name and leaves the socket open.
+  std::size_t files_lost() const override { return master_ ? 1 : 0; }
 
  private:
   Result<void> set_up(bool dpdk_is_master) {
     static int number = 0;
+    master_ = dpdk_is_master;
     const std::string path =
         testing::TempDir() + "rw-dpdk-" + std::to_string(::getpid()) + "-" + std::to_string(number);
     const std::string device = "net_memif" + std::to_string(number++);
@@ -90,14 +89,16 @@ class DpdkMemifWire final : public ConformanceWire {
     // A master has connected before it says so; a slave connects when it hears.
     return dpdk_is_master ? Result<void>() : wait_for_dpdk();
   }
-  /// Until DPDK sends: it has taken the connection then.
+  /// Until DPDK sends: it has taken the connection then. And a slave lends its master no buffer
+  /// before it is asked for a frame.
   Result<void> wait_for_dpdk() {
     for (const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
          std::chrono::steady_clock::now() < end; ::sched_yield()) {
       const mem::FrameDesc probe = pool_.frame(Bytes(60));
       const bool taken = port_->tx_burst({&probe, 1}) == 1;
       if (!taken) pool_.pool().free(probe.slot);
-      if (collect()) return {};
+      mem::FrameDesc none;
+      if (collect() && port_->rx_burst({&none, 1}) == 0) return {};
     }
     return base::fail(base::ErrorCode::kTimeout, "DPDK does not send");
   }
@@ -106,16 +107,19 @@ class DpdkMemifWire final : public ConformanceWire {
   TestPool peer_pool_;
   std::unique_ptr<MemifPort> peer_;
   std::unique_ptr<port::Port> port_;
+  bool master_ = false;
 };
 
+template <bool kMaster>
+Result<std::unique_ptr<ConformanceWire>> open_memif() {
+  auto wire = DpdkMemifWire::open(kMaster);
+  if (!wire) return tl::unexpected(std::move(wire).error());
+  return std::move(*wire);
+}
+
 INSTANTIATE_TEST_SUITE_P(Dpdk, PortConformance,
-                         testing::Values(ConformanceCase{
-                             "memif",
-                             []() -> Result<std::unique_ptr<ConformanceWire>> {
-                               auto wire = DpdkMemifWire::open(true);
-                               if (!wire) return tl::unexpected(std::move(wire).error());
-                               return std::move(*wire);
-                             }}),
+                         testing::Values(ConformanceCase{"memif_master", open_memif<true>},
+                                         ConformanceCase{"memif_slave", open_memif<false>}),
                          port::conformance_name);
 
 TEST(Dpdk, Memif_PassesFramesInBothRolesBothWays) {

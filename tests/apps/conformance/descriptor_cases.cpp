@@ -184,4 +184,14 @@ BEHAVIOUR(fd_both_directions_at_once) {
   told("send", outcome(sent));
 }
 
+BEHAVIOUR(fd_printf) {
+  const Pair p = stream();
+  told("length", outcome(dprintf(p.client, "%d %s", 7, "words")));
+  told("recv", received(p.server, 100));
+  shutdown(p.client, SHUT_WR);
+  signal(SIGPIPE, SIG_IGN);
+  told("shut", outcome(dprintf(p.client, "more")));
+  signal(SIGPIPE, SIG_DFL);
+}
+
 }  // namespace
