@@ -286,4 +286,23 @@ BEHAVIOUR(spawn_and_system) {
   told("recv", received(p.server, 10));
 }
 
+BEHAVIOUR(shells_use_a_connection) {
+  const Pair p = stream();
+  const std::string fd = std::to_string(p.server);
+  send(p.client, "one\n", 4, 0);
+  told("system", std::system(("read x <&" + fd + "; printf 'got %s' $x >&" + fd).c_str()));
+  told("reply", received(p.client, 20));
+  send(p.client, "two\n", 4, 0);
+  FILE* from = popen(("read x <&" + fd + "; printf 'also %s' $x; exit 4").c_str(), "r");
+  char text[20] = {};
+  told("popen", from != nullptr && fgets(text, sizeof text, from) != nullptr ? text : "nothing");
+  told("status", from != nullptr ? WEXITSTATUS(pclose(from)) : -1);
+  FILE* to = popen(("cat >&" + fd).c_str(), "we");
+  told("put", to != nullptr ? fputs("three", to) >= 0 : -1);
+  told("closed", to != nullptr ? pclose(to) : -1);
+  told("comes", received(p.client, 20));
+  told("mode", popen("true", "rw") == nullptr);
+  told("killed", std::system("kill -9 $$"));
+}
+
 }  // namespace
