@@ -11,6 +11,7 @@
 #include "posix/context.h"
 #include "posix/next.h"
 #include "posix/process.h"
+#include "posix/shell.h"
 #include "posix/signals.h"
 #include "posix/spawn.h"
 
@@ -167,6 +168,11 @@ int posix_spawnp(pid_t* child, const char* file, const posix_spawn_file_actions_
                  char* const environment[]) {
   return spawn(child, find_on_path(file).c_str(), {actions, attributes, arguments, environment});
 }
+
+int system(const char* command) { return run_shell(command); }
+
+FILE* popen(const char* command, const char* mode) { return open_shell(command, mode); }
+int pclose(FILE* stream) { return close_shell(stream); }
 
 int posix_spawn_file_actions_destroy(posix_spawn_file_actions_t* actions) noexcept {
   forget_actions(actions);

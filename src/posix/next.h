@@ -117,6 +117,9 @@ inline constinit Next<int(int, const char*, char* const*, char* const*, int)> ex
 inline constinit Next<int(pid_t*, const char*, const posix_spawn_file_actions_t*,
                           const posix_spawnattr_t*, char* const*, char* const*)>
     posix_spawn{"posix_spawn"};
+inline constinit Next<int(const char*)> system{"system"};
+inline constinit Next<FILE*(const char*, const char*)> popen{"popen"};
+inline constinit Next<int(FILE*)> pclose{"pclose"};
 inline constinit Next<int(posix_spawn_file_actions_t*)> posix_spawn_file_actions_destroy{
     "posix_spawn_file_actions_destroy"};
 inline constinit Next<int(posix_spawn_file_actions_t*, int, int)> posix_spawn_file_actions_adddup2{

@@ -24,7 +24,7 @@ namespace ringway::posix {
 namespace {
 
 namespace sys = base::sys;
-using Actions = std::vector<SpawnAction>;
+using Actions = SpawnActions;
 
 struct Noted {
   std::mutex mutex;
@@ -43,8 +43,9 @@ Actions actions_of(const posix_spawn_file_actions_t* actions) {
   return at == known.all.end() ? Actions{} : at->second;
 }
 
-/// Does the child get a stack socket? Without one, nothing is gained by leaving libc's fast way.
-bool passes_sockets(const Actions& actions) {
+}  // namespace
+
+bool hands_sockets_over(const Actions& actions) {
   if (network() == nullptr || has_left()) return false;
   const auto copies = [](const SpawnAction& a) {
     return a.kind == SpawnAction::kDup && fds.socket(a.fd) != nullptr;
@@ -57,6 +58,8 @@ bool passes_sockets(const Actions& actions) {
   }
   return false;
 }
+
+namespace {
 
 int outcome(int value) { return value < 0 ? -errno : 0; }
 
@@ -150,11 +153,14 @@ void forget_actions(const posix_spawn_file_actions_t* actions) {
 
 int spawn(pid_t* child, const char* path, const SpawnRequest& request) {
   const Actions actions = request.actions != nullptr ? actions_of(request.actions) : Actions{};
-  if (!passes_sockets(actions)) {
-    ImageEnvironment complete(request.environment, -1);
-    return libc::posix_spawn(child, path, request.actions, request.attributes, request.arguments,
-                             complete.get());
-  }
+  if (hands_sockets_over(actions)) return spawn_over(child, path, request, actions);
+  ImageEnvironment complete(request.environment, -1);
+  return libc::posix_spawn(child, path, request.actions, request.attributes, request.arguments,
+                           complete.get());
+}
+
+int spawn_over(pid_t* child, const char* path, const SpawnRequest& request,
+               const Actions& actions) {
   int ends[2] = {-1, -1};
   if (sys::pipe2(ends, O_CLOEXEC) < 0) return errno;
   const base::UniqueFd reader(ends[0]);

@@ -3,6 +3,7 @@
 #include <spawn.h>
 
 #include <string>
+#include <vector>
 
 namespace ringway::posix {
 
@@ -18,6 +19,8 @@ struct SpawnAction {
   mode_t mode = 0;
 };
 
+using SpawnActions = std::vector<SpawnAction>;
+
 void note_action(const posix_spawn_file_actions_t* actions, SpawnAction action);
 void forget_actions(const posix_spawn_file_actions_t* actions);
 
@@ -27,6 +30,13 @@ struct SpawnRequest {
   char* const* arguments;
   char* const* environment;
 };
+
+/// Does a child get a stack socket? Without one, nothing is gained by leaving libc's fast way.
+bool hands_sockets_over(const SpawnActions& actions);
+
+/// posix_spawn(3) by the shim's fork, with `actions` in place of the request's. 0 or an errno.
+int spawn_over(pid_t* child, const char* path, const SpawnRequest& request,
+               const SpawnActions& actions);
 
 /// posix_spawn(3): libc's own way unless a stack socket goes over to the child. 0 or an errno.
 int spawn(pid_t* child, const char* path, const SpawnRequest& request);

@@ -96,8 +96,7 @@ int listen_socket(int fd, Description& d, int backlog) {
 namespace {
 
 /// Waits for the outcome of a connection attempt that is under way.
-int finish_connect(Description& d) {
-  const Pin pin(d);
+int wait_for_outcome(Description& d) {
   const int woken = sleep_for(d, EPOLLOUT, d.send_timeout_ns.load(std::memory_order_relaxed));
   if (woken == -EAGAIN) return -EINPROGRESS;
   if (woken < 0) return woken;
@@ -105,6 +104,24 @@ int finish_connect(Description& d) {
   socklen_t length = sizeof error;
   const int failure = network()->get_option(d.id(), SOL_SOCKET, SO_ERROR, &error, &length);
   return failure < 0 ? failure : -error;
+}
+
+/// Whom an attempt was under way to may end while others accept at the same address: as long as
+/// ports have changed hands since `routes`, these are tried.
+int finish_connect(Description& d, const base::Endpoint& remote, std::uint64_t routes) {
+  const Pin pin(d);
+  Runtime& runtime = *network();
+  for (;;) {
+    const int outcome = wait_for_outcome(d);
+    const bool lost = outcome == -ECONNREFUSED || outcome == -ECONNRESET;
+    const std::uint64_t now = runtime.routes_generation();
+    if (!lost || now == routes) return outcome;
+    routes = now;
+    runtime.connect(d.id(), remote);  // tells the failure once more, and makes room for another try
+    const int begun = runtime.connect(d.id(), remote);
+    if (begun == Runtime::kNotOurs) return outcome;
+    if (begun != -EINPROGRESS) return begun;
+  }
 }
 
 /// connect() with AF_UNSPEC takes a datagram socket's peer away.
@@ -125,6 +142,7 @@ int connect_socket(int fd, Description& d, const sockaddr* address, socklen_t le
   const int wrong = read_address(d.domain, address, length, &remote);
   if (wrong < 0) return wrong;
   int outcome = Runtime::kNotOurs;
+  const std::uint64_t routes = network()->routes_generation();
   if (policy().takes(d.type, remote)) outcome = network()->connect(d.id(), remote);
   if (outcome == Runtime::kNotOurs) {
     if (d.has(Description::kActive)) return -ENETUNREACH;
@@ -134,7 +152,7 @@ int connect_socket(int fd, Description& d, const sockaddr* address, socklen_t le
   }
   if (outcome == 0 || outcome == -EINPROGRESS) d.set(Description::kActive);
   const bool waits = outcome == -EINPROGRESS || outcome == -EALREADY;
-  if (waits && !d.has(Description::kNonBlocking)) outcome = finish_connect(d);
+  if (waits && !d.has(Description::kNonBlocking)) outcome = finish_connect(d, remote, routes);
   if (outcome != 0 || !d.is_stream()) return outcome;
   // Success is told once (connect(2)): by this call, or by the first one after a non-blocking one.
   if (d.has(Description::kConnected)) return -EISCONN;

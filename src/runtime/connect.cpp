@@ -51,14 +51,19 @@ int Impl::route(LocalStack& local, steering::Protocol protocol, const base::Endp
   if (t == nullptr) return -ENETDOWN;
   const auto host = t->host_of_stack(local.id).value_or(steering::kNoHost);
   const auto hash = static_cast<std::uint32_t>(base::Random::mix(++route_count_));
-  const auto peer = t->lookup(to.address, protocol, to.port, hash, host);
-  if (!peer) {
-    const bool ours = !to.address.is_loopback() && t->find_host(to.address).has_value();
-    if (!ours && by_device(local, to, link, source)) return 0;
-    return ours ? -ECONNREFUSED : Runtime::kNotOurs;
+  for (;;) {
+    const std::uint64_t generation = t->generation();
+    const auto peer = t->lookup(to.address, protocol, to.port, hash, host);
+    if (!peer) {
+      const bool ours = !to.address.is_loopback() && t->find_host(to.address).has_value();
+      if (!ours && by_device(local, to, link, source)) return 0;
+      return ours ? -ECONNREFUSED : Runtime::kNotOurs;
+    }
+    *link = link_to(local, *peer);
+    if (*link != stack::Stack::kNoLink) return 0;
+    // It may have ended since it was found: perhaps others have the port.
+    if (t->generation() == generation) return -ENETUNREACH;
   }
-  *link = link_to(local, *peer);
-  return *link == stack::Stack::kNoLink ? -ENETUNREACH : 0;
 }
 
 int Impl::connect(SocketId s, const base::Endpoint& remote) {

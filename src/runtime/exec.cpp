@@ -26,6 +26,8 @@ StackHandover describe(const LocalStack& local) {
   out.fds[StackHandover::kDoorbell] = local.doorbell.get();
   out.fds[StackHandover::kLifeRead] = local.life_read.get();
   out.fds[StackHandover::kLifeWrite] = local.life_write.get();
+  out.fds[StackHandover::kPostRead] = local.post_read.get();
+  out.fds[StackHandover::kPostWrite] = local.post_write.get();
   static_assert(StackHandover::kBells == LocalStack::kHolderBells);
   for (std::size_t i = 0; i < StackHandover::kBells; ++i)
     out.fds[StackHandover::kFirstBell + i] = local.holder_bells[i].get();
@@ -86,6 +88,8 @@ base::Result<std::unique_ptr<LocalStack>> Impl::open_stack(const StackHandover& 
   local->doorbell = std::move(fds[StackHandover::kDoorbell]);
   local->life_read = std::move(fds[StackHandover::kLifeRead]);
   local->life_write = std::move(fds[StackHandover::kLifeWrite]);
+  local->post_read = std::move(fds[StackHandover::kPostRead]);
+  local->post_write = std::move(fds[StackHandover::kPostWrite]);
   for (std::size_t i = 0; i < StackHandover::kBells; ++i)
     local->holder_bells[i] = std::move(fds[StackHandover::kFirstBell + i]);
   local->stack = std::move(*stack);

@@ -1,6 +1,7 @@
 // fork and the death of other holders.
 
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,11 @@ void make_holder_bells(LocalStack& local) {
   if (local.holder_bells[0]) return;
   for (base::UniqueFd& bell : local.holder_bells)
     bell = high_fd(base::UniqueFd(base::sys::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  int post[2] = {-1, -1};
+  if (base::sys::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, post) == 0) {
+    local.post_read = high_fd(base::UniqueFd(post[0]));
+    local.post_write = high_fd(base::UniqueFd(post[1]));
+  }
   listen_for_bell(local);
   wake_own_waiters(local);
 }
@@ -253,7 +259,8 @@ bool Impl::owns_fd(int fd) const {
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     const LocalStack& local = *arenas_[i];
     if (fd == local.mailbox_fd.get() || fd == local.doorbell.get() || fd == local.life_read.get() ||
-        fd == local.life_write.get() || fd == local.stack->arena().fd()) {
+        fd == local.life_write.get() || fd == local.stack->arena().fd() ||
+        fd == local.post_read.get() || fd == local.post_write.get()) {
       return true;
     }
     if (local.device && local.device->owns_fd(fd)) return true;

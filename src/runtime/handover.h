@@ -10,8 +10,17 @@ namespace ringway::runtime {
 /// process's descriptors, and as which holder. Plain data; owns nothing.
 struct StackHandover {
   static constexpr std::size_t kBells = 32;
-  static constexpr std::size_t kFds = 5 + kBells;
-  enum Fd : std::size_t { kArena, kMailbox, kDoorbell, kLifeRead, kLifeWrite, kFirstBell };
+  static constexpr std::size_t kFds = 7 + kBells;
+  enum Fd : std::size_t {
+    kArena,
+    kMailbox,
+    kDoorbell,
+    kLifeRead,
+    kLifeWrite,
+    kPostRead,
+    kPostWrite,
+    kFirstBell
+  };
 
   std::uint32_t number = 0;  ///< SocketId::arena in the process that hands over
   std::uint32_t holder = 0;

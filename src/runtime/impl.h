@@ -143,6 +143,14 @@ class Impl {
   /// The passport was opened, or is gone. Called by the keeper.
   void passing_ended(int fd);
 
+  // --- leftovers.cpp ---------------------------------------------------------------------------
+  /// Before the clone of an inherited listener closes: what it has not accepted is left to the
+  /// others that hold the listener.
+  void leave_queue(SocketId inherited, SocketId clone);
+
+  /// Watches all who hold stacks of this process, whoever gave these to them. Called by the keeper.
+  void watch_strangers() { watch_holders(Whom::kAll); }
+
   const Options& options() const { return options_; }
   Keeper& keeper() { return keeper_; }
   SetParts& set_parts(SetId set) { return sets_[set.value]; }
@@ -207,6 +215,14 @@ class Impl {
   const Clone* make_clone(SocketId s);
   bool lease_clone(LocalStack& local, LocalStack& from, const steering::ListenKey& key);
   int accept_in(SocketId s, SocketId* out, base::Endpoint* peer);
+  void leave_queues();
+  void settle_handshakes(LocalStack& local, SocketId s);
+  /// One letter of connections; true if there may be more.
+  bool leave_some(SocketId inherited, SocketId clone);
+  /// A connection that another process left.
+  int accept_left(LocalStack& local, SocketId s, SocketId* out, base::Endpoint* peer);
+  /// Nobody accepts on listener `index` any more. Precondition: the stack's lock is held.
+  void discard_left(LocalStack& local, std::uint32_t index);
   /// Another socket of this stack has the key and does not share it.
   bool is_taken(LocalStack& local, const stack::Socket& wanted, const steering::ListenKey& key);
   bool leased_by_another(LocalStack& local, std::uint32_t index);

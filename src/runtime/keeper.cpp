@@ -236,6 +236,7 @@ void Keeper::tick() {
   armed_.store(false);
   bool again = false;
   bool attended = true;
+  bool strangers = false;
   base::Instant earliest = base::Instant::never();
   const base::Instant now = clock_now();
   for (std::uint32_t i = 0; i < impl_.arena_count(); ++i) {
@@ -245,6 +246,8 @@ void Keeper::tick() {
       again = true;
       continue;
     }
+    strangers = strangers || seen.strangers != local.strangers_watched;
+    local.strangers_watched = seen.strangers;
     if (!seen.concerns_us) continue;
     if (seen.wanted) impl_.resolve_wanted(local);
     if (seen.asleep) {
@@ -266,6 +269,7 @@ void Keeper::tick() {
     if (attend(local)) quiet_ticks_ = 0;
     if (++quiet_ticks_ < kQuietTicks || !sleep_in_its_place(local, earliest)) again = true;
   }
+  if (strangers) impl_.watch_strangers();
   if (again) {
     interval_ = attended ? std::min(interval_ * 2, kLongestTick) : kTick;
     arm(interval_);
@@ -289,6 +293,7 @@ bool Keeper::glance(LocalStack& local, Glance& out) {
   out.deadline = local.stack->next_deadline();
   out.sleeper_until = {state.sleep_until_ns};
   out.last_turn = {static_cast<std::int64_t>(state.last_turn_ns)};
+  out.strangers = state.strangers;
   out.concerns_us = local.holder == 0 || local.waited_in.load(std::memory_order_relaxed) ||
                     state.holders[0].used == 0;
   out.asleep = local.mailbox.get()->sleeping.load(std::memory_order_relaxed) != 0;

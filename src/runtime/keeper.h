@@ -103,6 +103,7 @@ class Keeper {
     base::Instant deadline;
     base::Instant sleeper_until;  ///< deadline that the sleeping attendant knows
     base::Instant last_turn;
+    std::uint32_t strangers = 0;
     bool asleep = false;
     bool wanted = false;  ///< neighbours are to be asked for
     bool concerns_us = false;

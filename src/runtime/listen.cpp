@@ -218,6 +218,7 @@ void Impl::announce_active(LocalStack& local, SocketId s) {
 int Impl::accept_in(SocketId s, SocketId* out, base::Endpoint* peer) {
   LocalStack& local = arena(s.arena);
   bool announce = false;
+  bool left = false;
   int result = 0;
   {
     Entry entry(local);
@@ -233,9 +234,10 @@ int Impl::accept_in(SocketId s, SocketId* out, base::Endpoint* peer) {
       *out = {index, entry.sockets().at(index).generation, s.arena};
       result = 0;
     }
+    left = result == -EAGAIN && socket->posted != 0;
   }
   if (announce) announce_active(local, s);
-  return result;
+  return left ? accept_left(local, s, out, peer) : result;
 }
 
 int Impl::accept(SocketId s, SocketId* out, base::Endpoint* peer) {
@@ -301,8 +303,11 @@ void Impl::release_in(LocalStack& local, SocketId s) {
   leave_device(local, s);
   withdraw(local, s);
   Entry entry(local);
-  if (entry.find(s.index, s.generation) != nullptr)
-    entry.sockets().release(s.index, local.holder_bit, entry.now());
+  const stack::Socket* socket = entry.find(s.index, s.generation);
+  if (socket == nullptr) return;
+  if (socket->posted != 0 && (socket->holders & ~local.holder_bit) == 0)
+    discard_left(local, s.index);
+  entry.sockets().release(s.index, local.holder_bit, entry.now());
 }
 
 void Impl::release(SocketId s) {
@@ -318,7 +323,10 @@ void Impl::release(SocketId s) {
         break;
       }
     }
-    if (mine.valid()) release_in(arena(mine.arena), mine);
+    if (mine.valid()) {
+      leave_queue(s, mine);
+      release_in(arena(mine.arena), mine);
+    }
   }
   release_in(local, s);
 }

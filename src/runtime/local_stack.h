@@ -35,12 +35,17 @@ struct LocalStack {
   std::array<base::UniqueFd, kHolderBells> holder_bells;
   int holder_bell(std::uint32_t of) const { return holder_bells[of % kHolderBells].get(); }
   std::unique_ptr<Device> device;  ///< external port; only of the stack that was made first
+  /// A queue between all holders: connections that processes which ended had not accepted
+  /// (leftovers.cpp). Made with the bells.
+  base::UniqueFd post_read;
+  base::UniqueFd post_write;
   /// Readable when this process's bell was rung. An epoll fd of its own, edge-triggered: the bell
   /// is never drained, so that processes which share one all hear it. -1 before the first fork.
   base::UniqueFd bell_heard;
   bool own = false;
-  std::atomic<bool> waited_in{false};  ///< a thread of this process has waited in it
-  bool joined = false;                 ///< the daemon lets this process act for the stack
+  std::uint32_t strangers_watched = 0;  ///< StackState::strangers, as the keeper has seen it
+  std::atomic<bool> waited_in{false};   ///< a thread of this process has waited in it
+  bool joined = false;                  ///< the daemon lets this process act for the stack
   /// A link of another holder could not be had: once more.
   std::atomic<bool> fetch_failed{false};
 

@@ -162,6 +162,15 @@ bool is_passed_on(stack::StackState& state) {
 
 }  // namespace
 
+void Impl::leave_queues() {
+  std::vector<Clone> clones;
+  {
+    const std::lock_guard guard(clones_mutex_);
+    for (const auto& clone : clones_) clones.push_back(*clone);
+  }
+  for (const Clone& clone : clones) leave_queue(clone.inherited, clone.own);
+}
+
 void Impl::leave() {
   {
     const std::lock_guard setup(setup_mutex_);
@@ -170,6 +179,7 @@ void Impl::leave() {
   }
   // Unlocked: the keeper may be about to take the mutex, for a child that has just died.
   keeper_.stop();
+  leave_queues();
   const std::lock_guard setup(setup_mutex_);
   for (std::uint32_t i = 0; i < arena_count(); ++i) {
     LocalStack& local = *arenas_[i];

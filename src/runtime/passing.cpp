@@ -20,7 +20,7 @@ bool may_be_trusted(int arena) {
 }
 
 void take_holder_slot(LocalStack& local) {
-  const Entry entry(local);
+  Entry entry(local);
   auto& holders = local.state().holders;
   for (std::uint32_t h = 0; local.holder_bit == 0 && h < stack::kMaxHolders; ++h) {
     if (holders[h].used != 0) continue;
@@ -28,6 +28,8 @@ void take_holder_slot(LocalStack& local) {
     local.holder = h;
     local.holder_bit = std::uint64_t{1} << h;
     listen_for_bell(local);
+    ++local.state().strangers;
+    entry.wake_attendant();  // a keeper elsewhere is to watch this process
   }
 }
 

@@ -147,6 +147,11 @@ std::uint32_t Runtime::readiness(SocketId s) {
   impl_->wait({&item, 1}, {}, {0}, nullptr);
   return item.revents;
 }
+std::uint64_t Runtime::routes_generation() const {
+  const steering::Table* table = impl_->table();
+  return table == nullptr ? 0 : table->generation();
+}
+
 int Runtime::domain(SocketId s) {
   return with_socket(*impl_, s, [&](Entry& e) { return int{e.sockets().at(s.index).domain}; });
 }

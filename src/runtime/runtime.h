@@ -112,6 +112,8 @@ class Runtime {
   void release(SocketId s);
   /// domain/type as given to socket(): for SO_DOMAIN, SO_TYPE and accept's address family.
   int domain(SocketId s);
+  /// Changes whenever a port of the network changes hands.
+  std::uint64_t routes_generation() const;
   int type(SocketId s);
 
   // --- waiting -----------------------------------------------------------------------------------

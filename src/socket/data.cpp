@@ -105,7 +105,7 @@ std::uint32_t Sockets::readiness(std::uint32_t index) {
     case SocketKind::kTcp:
       return stack_.tcp().readiness(s.object);
     case SocketKind::kListener:
-      return stack_.tcp().listener_readiness(s.object);
+      return stack_.tcp().listener_readiness(s.object) | (s.posted != 0 ? EPOLLIN : 0U);
     case SocketKind::kUdp:
       return stack_.udp().readiness(s.object);
     default:

@@ -46,6 +46,7 @@ struct alignas(64) Socket {
   std::uint8_t listening_active;  ///< the daemon knows that somebody accepts here
   std::uint8_t passing;           ///< copies on their way to other processes
   std::uint8_t traffic_class;     ///< IP_TOS, IPV6_TCLASS: kept, told back, not sent
+  std::uint8_t posted;            ///< a listener's: messages with connections that others left
   // A datagram socket's last way: valid for this remote while the steering table is of this
   // generation.
   std::uint32_t path;

@@ -136,6 +136,12 @@ std::uint32_t Tcp::listener_readiness(std::uint32_t listener) const {
   return t_.s->listeners[listener].queue_head != 0 ? static_cast<std::uint32_t>(EPOLLIN) : 0;
 }
 
+void Tcp::tell_listener(std::uint32_t listener) { t_.raise_listener(listener, EPOLLIN); }
+
+std::uint32_t Tcp::handshaking(std::uint32_t listener) const {
+  return t_.s->listeners[listener].handshaking;
+}
+
 void Tcp::close_listener(std::uint32_t listener, base::Instant now) {
   TcpState& s = *t_.s;
   Listener& l = s.listeners[listener];

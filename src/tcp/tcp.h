@@ -65,6 +65,10 @@ class Tcp {
   /// Resets what was not accepted (RFC 9293, 3.10.4).
   void close_listener(std::uint32_t listener, base::Instant now);
   std::uint32_t listener_readiness(std::uint32_t listener) const;
+  /// Tells whoever waits for `listener` to look.
+  void tell_listener(std::uint32_t listener);
+  /// Connections to `listener` whose handshakes are under way.
+  std::uint32_t handshaking(std::uint32_t listener) const;
 
   // --- data (send.cpp, receive.cpp) ---
 

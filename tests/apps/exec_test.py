@@ -127,6 +127,17 @@ while True:
     assert os.waitpid(pid, 0)[1] == 0
 """, kind="same")
 
+    def test_shell_of_system_gets_the_connection(self):
+        self.check_server("""
+import os, socket, sys
+l = socket.create_server(("127.0.0.1", int(sys.argv[1]))); print("listening", flush=True)
+while True:
+    c, _ = l.accept()
+    os.set_inheritable(c.fileno(), True)
+    assert os.system("cat <&%d >&%d" % (c.fileno(), c.fileno())) == 0
+    c.close()
+""", kind="same")
+
     def test_what_is_close_on_exec_is_closed(self):
         port = free_port()
         server = self.start(PYTHON, "-c", """

@@ -195,6 +195,7 @@ void Runtime::release(SocketId s) {
   }
   disown(fd_of(s));
 }
+std::uint64_t Runtime::routes_generation() const { return 0; }
 int Runtime::domain(SocketId s) { return own_int(s, SO_DOMAIN); }
 int Runtime::type(SocketId s) { return own_int(s, SO_TYPE); }
 

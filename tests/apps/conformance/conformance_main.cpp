@@ -190,15 +190,17 @@ std::size_t fill(int fd) {
   set_nonblocking(fd);
   const std::vector<char> data(65536, 'f');
   std::size_t total = 0;
-  // Twice, with a pause for what is under way: buffers at the peer fill as well.
-  for (int empty = 0; empty < 3;) {
+  // Until nothing has gone for a while: buffers at the peer fill as well, and Linux may find room
+  // for more when it first probes a closed window, after 200 ms.
+  constexpr int kLooks = 26;
+  for (int empty = 0; empty < kLooks;) {
     const ssize_t sent = send(fd, data.data(), data.size(), MSG_NOSIGNAL);
     if (sent > 0) {
       total += static_cast<std::size_t>(sent);
       empty = 0;
     } else {
       ++empty;
-      poll(nullptr, 0, 5);
+      poll(nullptr, 0, 10);
     }
   }
   return total;

@@ -109,6 +109,50 @@ BEHAVIOUR(fork_children_share_a_listener) {
   told("gone", gone);
 }
 
+/// Serves `most` connections of a listener, or all that come, with an echo of one byte.
+void echo(int listener, int most) {
+  for (int served = 0; served < most; ++served) {
+    const Fd s(accept(listener, nullptr, nullptr));
+    char c = 0;
+    if (s < 0 || recv(s, &c, 1, 0) != 1 || send(s, &c, 1, 0) != 1) _exit(99);
+  }
+}
+
+BEHAVIOUR(fork_child_leaves_its_queue) {
+  const Fd l = listener();
+  int gate[2];
+  if (pipe(gate) != 0) return;
+  const pid_t first = fork();
+  if (first == 0) {
+    char c = 0;
+    echo(l, 1);
+    _exit(read(gate[0], &c, 1) == 1 ? 0 : 1);
+  }
+  const Fd sign = client_of(l);
+  send(sign, "s", 1, 0);
+  told("first", received(sign, 1));
+  constexpr int kQueued = 12;
+  std::vector<Fd> clients;
+  for (int i = 0; i < kQueued; ++i) {
+    clients.push_back(client_of(l));
+    send(clients.back(), "e", 1, 0);
+  }
+  told("go", outcome(write(gate[1], "g", 1)));
+  told("exit", exit_of(first));
+  const pid_t second = fork();
+  if (second == 0) {
+    echo(l, kQueued);
+    _exit(0);
+  }
+  int answered = 0;
+  for (const Fd& c : clients) answered += ready(c) && received(c, 1) == "1:e" ? 1 : 0;
+  told("answered", answered);
+  kill(second, answered == kQueued ? 0 : SIGKILL);
+  told("second", exit_of(second));
+  close(gate[0]);
+  close(gate[1]);
+}
+
 BEHAVIOUR(fork_child_opens_its_own) {
   const Pair before = stream();
   const pid_t child = fork();
@@ -240,6 +284,25 @@ BEHAVIOUR(spawn_and_system) {
   told("system", WEXITSTATUS(std::system("exit 3")));
   send(p.client, "x", 1, 0);
   told("recv", received(p.server, 10));
+}
+
+BEHAVIOUR(shells_use_a_connection) {
+  const Pair p = stream();
+  const std::string fd = std::to_string(p.server);
+  send(p.client, "one\n", 4, 0);
+  told("system", std::system(("read x <&" + fd + "; printf 'got %s' $x >&" + fd).c_str()));
+  told("reply", received(p.client, 20));
+  send(p.client, "two\n", 4, 0);
+  FILE* from = popen(("read x <&" + fd + "; printf 'also %s' $x; exit 4").c_str(), "r");
+  char text[20] = {};
+  told("popen", from != nullptr && fgets(text, sizeof text, from) != nullptr ? text : "nothing");
+  told("status", from != nullptr ? WEXITSTATUS(pclose(from)) : -1);
+  FILE* to = popen(("cat >&" + fd).c_str(), "we");
+  told("put", to != nullptr ? fputs("three", to) >= 0 : -1);
+  told("closed", to != nullptr ? pclose(to) : -1);
+  told("comes", received(p.client, 20));
+  told("mode", popen("true", "rw") == nullptr);
+  told("killed", std::system("kill -9 $$"));
 }
 
 }  // namespace
