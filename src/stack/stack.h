@@ -218,10 +218,9 @@ class Stack {
   void release_down_links();
   void drop_stale_links();
   void change_links();
-  /// Takes a link out of use here; it is unmapped once nobody can be looking at it.
+  /// Takes a link out of use here; unmapped once nobody can be looking at it.
   void retire(std::uint16_t index);
   void bury();
-
   mem::Arena arena_;
   StackState* state_ = nullptr;
   mem::FramePool pool_;

@@ -113,7 +113,7 @@ struct StackState {
   base::Random random;
   base::Counters<Count> counters;
   std::array<Holder, kMaxHolders> holders;
-  std::uint32_t strangers;  ///< holders that came otherwise than by fork, ever
+  std::uint32_t strangers;              ///< holders that came otherwise than by fork, ever
   std::array<PortBlocks, 2> ephemeral;  ///< by steering::Protocol
 
   SocketTables sockets;

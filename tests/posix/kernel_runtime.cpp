@@ -303,6 +303,7 @@ int Runtime::take(const StackHandover& handed, SocketId* s) {
   return 0;
 }
 void Runtime::leave() {}
+std::string Runtime::port_description() const { return {}; }
 bool Runtime::inside() { return false; }
 void Runtime::set_deferred_signal_hook(void (*)()) {}
 void Runtime::note_deferred_signal() {}

@@ -477,28 +477,4 @@ BEHAVIOUR(timeouts_of_blocking_calls) {
   told("short", success(setsockopt(p.client, SOL_SOCKET, SO_RCVTIMEO, &t, 4)));
 }
 
-BEHAVIOUR(splice_between_sockets_and_pipes) {
-  const Pair p = stream();
-  int ends[2] = {-1, -1};
-  success(pipe2(ends, O_NONBLOCK | O_CLOEXEC));
-  const Fd reader(ends[0]);
-  const Fd writer(ends[1]);
-  fcntl(p.server, F_SETFL, O_NONBLOCK);
-  told("empty", outcome(splice(p.server, nullptr, writer, nullptr, 100, SPLICE_F_NONBLOCK)));
-  send(p.client, "0123456789", 10, 0);
-  ready(p.server);
-  told("in", outcome(splice(p.server, nullptr, writer, nullptr, 4, 0)));
-  told("more", outcome(splice(p.server, nullptr, writer, nullptr, 100, 0)));
-  told("out", outcome(splice(reader, nullptr, p.server, nullptr, 7, SPLICE_F_MORE)));
-  told("rest", outcome(splice(reader, nullptr, p.server, nullptr, 100, 0)));
-  told("recv", received(p.client, 10, MSG_WAITALL));
-  told("drained", outcome(splice(reader, nullptr, p.server, nullptr, 100, 0)));
-  told("no_pipe", outcome(splice(p.server, nullptr, p.client, nullptr, 100, 0)));
-  off64_t offset = 0;
-  told("offset", outcome(splice(p.server, &offset, writer, nullptr, 100, 0)));
-  shutdown(p.client, SHUT_WR);
-  ready(p.server);
-  told("end", outcome(splice(p.server, nullptr, writer, nullptr, 100, 0)));
-}
-
 }  // namespace
