@@ -40,6 +40,7 @@ bool start(int cpu, const std::vector<std::string>& devices) {
                                  "-m",
                                  "256",
                                  "--iova-mode=va",
+                                 "--single-file-segments",  // net_memif's zero copy needs it
                                  "--no-telemetry",
                                  "--log-level=1",
                                  "--no-shconf",
@@ -168,7 +169,8 @@ int receive_frames(const std::string& device, const Arguments& arguments) {
     rte_pktmbuf_free_bulk(burst.data(), n);
     if (n == 0) rte_pause();
   }
-  if (!sound || !meter.began()) return fail("frames were lost or mixed up");
+  if (!sound || !meter.began())
+    return fail(sound ? "no frame came" : "frames were lost or mixed up");
   print_rate(meter.count(), meter.seconds());
   return 0;
 }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -99,11 +100,14 @@ Result<Gen> understand(const GenText& text) {
 void report(const GenText& text, const traffic::Generator& generator, const traffic::Receiver& back,
             const port::Port& port, Duration time) {
   const double seconds = std::max(static_cast<double>(time.ns) / 1e9, 1e-9);
+  // What the port took and could not send is in its counters, and was not sent.
+  const std::uint64_t refused = port.counters().tx_bad + port.counters().tx_error;
+  const std::uint64_t frames = generator.frames() - std::min(refused, generator.frames());
   if (text.json) {
-    nlohmann::json all{{"frames", generator.frames()},
+    nlohmann::json all{{"frames", frames},
                        {"bytes", generator.bytes()},
                        {"seconds", seconds},
-                       {"frames_per_second", static_cast<double>(generator.frames()) / seconds},
+                       {"frames_per_second", static_cast<double>(frames) / seconds},
                        {"bits_per_second", static_cast<double>(generator.bytes()) * 8 / seconds},
                        {"port_full", generator.full()},
                        {"port", port_json(port.counters())}};
@@ -111,14 +115,17 @@ void report(const GenText& text, const traffic::Generator& generator, const traf
     fmt::print("{}\n", all.dump(2));
     return;
   }
-  fmt::print("sent {} frames, {} bytes in {:.2f} s: {}, {}; the port was full {} times\n",
-             generator.frames(), generator.bytes(), seconds,
-             format_rate(static_cast<double>(generator.frames()) / seconds, "pps"),
+  fmt::print("sent {} frames, {} bytes in {:.2f} s: {}, {}; the port was full {} times\n", frames,
+             generator.bytes(), seconds, format_rate(static_cast<double>(frames) / seconds, "pps"),
              format_rate(static_cast<double>(generator.bytes()) * 8 / seconds, "bit/s"),
              generator.full());
   if (back.counts().stamped != 0) fmt::print("came back: {}", receiver_text(back, time));
   fmt::print("{}", port_text(port.counters()));
 }
+
+/// Of a tagged frame; who sends one with 4 bytes more than the MTU without a tag is told by the
+/// port.
+constexpr std::uint32_t kLinkHeader = 18;
 
 int run_gen(const GenText& text) {
   auto gen = understand(text);
@@ -129,10 +136,11 @@ int run_gen(const GenText& text) {
   auto opened = OpenPort::open(text.spec, gen->most_bytes);
   if (!opened) return complain("gen", opened.error());
   port::Port& port = *opened->port;
-  if (gen->most_bytes > port.caps().max_frame) {
+  const std::uint32_t most = std::uint32_t{port.caps().mtu} + kLinkHeader;
+  if (gen->most_bytes > most) {
     return complain("gen", fmt::format("{} takes frames of up to {} bytes, not {}; give a smaller "
-                                       "--size, or mtu= in the port",
-                                       port.name(), port.caps().max_frame, gen->most_bytes));
+                                       "--size, or a greater mtu= in the port",
+                                       port.name(), most, gen->most_bytes));
   }
   traffic::Generator generator(port, opened->pool(), std::move(gen->maker), gen->options);
   // What a peer sends back must not fill the port; if it is our own, it is the round trip.
