@@ -52,9 +52,9 @@ class CommandTest : public testing::Test {
 
 TEST_F(CommandTest, Help_EveryCommandHasOne) {
   for (const char* command :
-       {"",        "run",     "up",         "down",       "status",    "net",         "net list",
-        "net add", "net del", "net attach", "net detach", "net ports", "ss",          "ping",
-        "gen",     "sink",    "options",    "doctor",     "bench",     "bench packet"}) {
+       {"",        "run",     "up",         "down",       "status",    "net",   "net list",
+        "net add", "net del", "net attach", "net detach", "net ports", "ss",    "ping",
+        "gen",     "sink",    "dump",       "options",    "doctor",    "bench", "bench packet"}) {
     const auto outcome = ringway(std::string(command) + " --help");
     EXPECT_EQ(outcome.status, 0) << command;
     EXPECT_GT(outcome.output.size(), 40U) << command;
@@ -84,6 +84,9 @@ TEST_F(CommandTest, WrongArguments_ExitWithTwo) {
                             "gen loop --src 10.0.0.1 --dst fd00::1",
                             "sink",
                             "sink loop --duration long",
+                            "dump port port",
+                            "dump -s 3",
+                            "dump --connection 127.0.0.1:1",
                             "bench packet nosuch",
                             "bench packet --pairs"}) {
     const auto outcome = ringway(wrong);
@@ -160,6 +163,14 @@ TEST_F(CommandTest, Run_PassesArgumentsStatusAndEnvironment) {
       "exit 7' x -- --help");
   EXPECT_EQ(outcome.output, "lab :53 -- --help\n");
   EXPECT_EQ(outcome.status, 7);
+}
+
+TEST_F(CommandTest, Dump_WithNothingToSee_SaysSoInOneLine) {
+  for (const char* arguments : {"dump", "dump --program nobody"}) {
+    const auto outcome = ringway(arguments);
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_EQ(outcome.lines(), 1U) << outcome.output;
+  }
 }
 
 TEST_F(CommandTest, Doctor_EveryFindingHasAStateAndWhatFailsHasAFix) {

@@ -20,6 +20,7 @@ void add_ping(CLI::App& app, Action& action);
 void add_options(CLI::App& app, Action& action);
 void add_gen(CLI::App& app, Action& action);
 void add_sink(CLI::App& app, Action& action);
+void add_dump(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 
 }  // namespace ringway::cli

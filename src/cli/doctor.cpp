@@ -11,6 +11,7 @@
 #include "cli/program.h"
 #include "control/client/connect.h"
 #include "control/proto/runtime_dir.h"
+#include "dump/filter.h"
 
 namespace ringway::cli {
 
@@ -56,6 +57,26 @@ Check helper(const std::string& name, const std::string& what) {
   return {name, Verdict::kMissing, what, "install all of Ringway (cmake --build build/release)"};
 }
 
+/// Whether captures work: the daemon's arenas, and libpcap for filters.
+Check captures() {
+  const auto filter = dump::Filter::compile("tcp port 1");
+  if (filter) return {"ringway dump", Verdict::kGood, "captures and filters work", ""};
+  return {"ringway dump", Verdict::kMissing, filter.error().what, "apt install libpcap0.8"};
+}
+
+/// `ringway bench packet` compares with DPDK.
+Check packet_bench() {
+  const auto beside = own_directory() + "/rw-packet-dpdk";
+  const auto installed = own_directory() + "/../libexec/ringway/rw-packet-dpdk";
+  for (const auto& path : {beside, installed}) {
+    if (::access(path.c_str(), X_OK) == 0) {
+      return {"ringway bench packet", Verdict::kGood, "compares with DPDK", ""};
+    }
+  }
+  return {"ringway bench packet", Verdict::kMissing, "has no DPDK to compare with",
+          "apt install libdpdk-dev and build again"};
+}
+
 Check running_daemon() {
   auto socket = control::connect_daemon({{}, {}, false, false});
   if (socket) return {"daemon", Verdict::kGood, "runs", ""};
@@ -95,7 +116,9 @@ std::vector<Check> check_installation() {
           shim(),
           running_daemon(),
           helper("ringway-reaper", "connections of programs that die are cut off"),
-          helper("ringway-gateway", "no `ringway net attach`")};
+          helper("ringway-gateway", "no `ringway net attach`"),
+          captures(),
+          packet_bench()};
 }
 
 void add_doctor(CLI::App& app, Action& action) {

@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   ringway::cli::add_ping(app, action);
   ringway::cli::add_gen(app, action);
   ringway::cli::add_sink(app, action);
+  ringway::cli::add_dump(app, action);
   ringway::cli::add_doctor(app, action);
   ringway::cli::add_options(app, action);
   // Listed here for --help; taken above, since the benchmark has options of its own.

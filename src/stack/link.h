@@ -60,6 +60,16 @@ class Link {
   port::TxBatch& tx() { return tx_; }
   int doorbell() const { return parts_.doorbell.get(); }
   const ring::SlotReceiver& receiver() const { return receiver_; }
+  /// What this end sends through: for captures, which read it again after it was sent.
+  const ring::Direction& sent() const { return parts_.memory.direction(state_.send_direction); }
+  mem::RegionView sent_region() const {
+    return {parts_.memory.region(state_.send_direction),
+            ring::kBigSlotBytes,
+            ring::kFrames,
+            ring::kSmallSlotBytes,
+            ring::kSmallFrames,
+            nullptr};
+  }
   std::uint32_t generation() const { return generation_; }
   /// Tells the peer that something was published. Returns the doorbell to ring, or -1.
   int notify_peer();

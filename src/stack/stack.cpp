@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "ring/barrier.h"
+#include "stack/capture_layout.h"
 
 namespace ringway::stack {
 namespace {
@@ -35,6 +36,7 @@ std::uint64_t layout_hash() {
 
 Stack::Stack(mem::Arena arena) : arena_(std::move(arena)), state_(&arena_.as<StackState>()) {
   pool_ = mem::FramePool(&state_->frame_pool, state_->frames.data());
+  capture_ = StackCapture(arena_);
   regions_.set(0, pool_.view());
   // Region views must not point at a temporary: the pool lives as long as this object.
   buffers_ = {&state_->cells, &pool_, &regions_};
@@ -54,7 +56,7 @@ Stack::Stack(mem::Arena arena) : arena_(std::move(arena)), state_(&arena_.as<Sta
 Stack::~Stack() = default;
 
 base::Result<std::unique_ptr<Stack>> Stack::create(const StackConfig& config) {
-  auto arena = mem::Arena::create("ringway-stack", sizeof(StackState), layout_hash());
+  auto arena = mem::Arena::create("ringway-stack", kArenaBytes, layout_hash());
   if (!arena) return tl::unexpected(arena.error());
   StackState& state = arena->as<StackState>();
   state.id = config.id;
@@ -91,6 +93,7 @@ base::Result<std::unique_ptr<Stack>> Stack::open(int arena_fd) {
 }
 
 bool Stack::turn(base::Instant now) {
+  capture_.look(now);
   std::uint32_t received = 0;
   for (std::uint32_t i = 0; i < state_->hot_count; ++i) {
     const std::uint32_t n = poll_link(state_->hot[i], kLinkBurst, now);
@@ -148,6 +151,8 @@ std::uint32_t Stack::poll_link(std::uint16_t index, std::uint32_t budget, base::
     const auto frame = receiver.next();
     if (frame.data == nullptr) break;
     const bool by_reference = (frame.desc.flags & mem::kFrameInline) == 0;
+    if (capture_.on()) [[unlikely]]
+      capture_.record_received(frame, index);
     Received received{frame.data, frame.desc.length, frame.desc, {}, receiver.crowded(), false};
     if (by_reference) received.frame = mem::FrameRef::make(1U + index, frame.desc.slot);
     input(index, received, now);
@@ -261,6 +266,8 @@ bool Stack::cut_datagram(void* self, port::Path& path, std::span<const std::byte
 void Stack::flush_all() {
   for (std::uint32_t i = 0; i < touched_.count; ++i) {
     const std::uint16_t number = touched_.ports[i];
+    if (capture_.on() && number < kMaxLinks && links_[number] != nullptr) [[unlikely]]
+      capture_.record_sent(*links_[number], number);
     if (tx_[number] == nullptr || !tx_[number]->flush() || number >= kMaxLinks) continue;
     ring_bell(links_[number]->notify_peer());
   }

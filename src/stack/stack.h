@@ -8,16 +8,14 @@
 #include <vector>
 
 #include "base/result.h"
-#include "base/time.h"
 #include "ip/ip.h"
-#include "mem/arena.h"
 #include "mem/byte_queue.h"
 #include "mem/region.h"
 #include "port/tx_batch.h"
 #include "stack/external.h"
-#include "stack/link.h"
 #include "stack/looker.h"
 #include "stack/received.h"
+#include "stack/stack_capture.h"
 #include "stack/stack_config.h"
 #include "stack/state.h"
 #include "tcp/tcp.h"
@@ -240,6 +238,7 @@ class Stack {
   base::Instant timers_looked_at_{0};
   ring::Mailbox* mailbox_ = nullptr;
   bool only_marks_ = false;  ///< the kernel has no membarrier for this process
+  StackCapture capture_;
   std::vector<int> bells_;
   tcp::Tcp tcp_;
   udp::Udp udp_;

@@ -24,6 +24,7 @@ base::Result<std::uint16_t> Stack::add_link(NewLink link) {
   change_links();
   state.generation = state_->links_generation;
   state.status = LinkState::kUp;
+  capture_.begin(index);
   install(index, std::move(link.parts));
   state_->counters.add(Count::kLinksUp);
   return index;

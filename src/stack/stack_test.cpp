@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "stack/capture_layout.h"
 #include "stack/test_pair.h"
 #include "wire/tcp.h"
 
@@ -123,6 +124,70 @@ TEST_F(StackTest, TurnsThatAlwaysReceive_RunTimersAllTheSame) {
   EXPECT_FALSE(pair_.a.stack->has_input_inside());
   pair_.b.stack->turn(pair_.now);
   EXPECT_EQ(receive(*pair_.b.stack, to, 100), data);
+}
+
+mem::CaptureArea& capture_of(Stack& stack) {
+  return *reinterpret_cast<mem::CaptureArea*>(reinterpret_cast<std::byte*>(&stack.state()) +
+                                              kCaptureOffset);
+}
+
+/// Every frame of the ring, whole; how many were lost on the way.
+std::uint64_t read_all(mem::CaptureReader& reader, mem::CaptureWay way,
+                       std::vector<std::vector<std::byte>>& frames) {
+  mem::CaptureRecord record{};
+  std::vector<std::byte> bytes(65535);
+  while (reader.next(record, bytes)) {
+    EXPECT_EQ(record.kept, record.length);
+    if (record.way == way) frames.emplace_back(bytes.begin(), bytes.begin() + record.kept);
+  }
+  return reader.lost();
+}
+
+TEST_F(StackTest, CaptureOn_WhatOneSendsIsWhatTheOtherReceives) {
+  const auto [from, to] = connect();
+  Stack& a = *pair_.a.stack;
+  Stack& b = *pair_.b.stack;
+  for (Stack* stack : {&a, &b}) {
+    capture_of(*stack).control.snap_bytes = 65535;
+    capture_of(*stack).control.until_ns = INT64_MAX;
+  }
+  mem::CaptureReader of_a(capture_of(a).ring);
+  mem::CaptureReader of_b(capture_of(b).ring);
+  pair_.run();
+  std::vector<std::vector<std::byte>> sent;
+  std::vector<std::vector<std::byte>> received;
+  std::uint64_t lost = 0;
+  for (const std::size_t size : {1U, 64U, 250U, 1500U, 30'000U, 200'000U}) {
+    send(a, from, pattern(size));
+    pair_.run();
+    receive(b, to, size);
+    pair_.run();
+    lost = read_all(of_a, mem::CaptureWay::kOut, sent);
+    read_all(of_b, mem::CaptureWay::kIn, received);
+  }
+  EXPECT_EQ(lost, 0U);
+  EXPECT_GE(sent.size(), 10U);
+  EXPECT_EQ(sent, received);
+}
+
+TEST_F(StackTest, CaptureThatNobodyRenews_Lapses) {
+  const auto [from, to] = connect();
+  Stack& a = *pair_.a.stack;
+  capture_of(a).control.snap_bytes = 100;
+  capture_of(a).control.until_ns = pair_.now.ns + 1'000'000;
+  mem::CaptureReader reader(capture_of(a).ring);
+  pair_.run();
+  send(a, from, pattern(10));
+  pair_.run();
+  std::vector<std::vector<std::byte>> frames;
+  read_all(reader, mem::CaptureWay::kOut, frames);
+  EXPECT_EQ(frames.size(), 1U);
+  pair_.now = pair_.now + base::Duration::milliseconds(2);
+  pair_.run();
+  send(a, from, pattern(10));
+  pair_.run();
+  read_all(reader, mem::CaptureWay::kOut, frames);
+  EXPECT_EQ(frames.size(), 1U);
 }
 
 TEST_F(StackTest, ClosedOnBothSides_LeavesNoConnectionCellOrFrame) {

@@ -90,10 +90,12 @@ Result<UniqueFd> Admin::open_table(std::string_view network) {
       [](proto::Received reply) { return std::move(reply.fds[0]); });
 }
 
-Result<UniqueFd> Admin::fetch_arena(std::string_view network, steering::StackId stack) {
+Result<UniqueFd> Admin::fetch_arena(std::string_view network, steering::StackId stack,
+                                    bool capture) {
   proto::FetchArena request;
   steering::set_text(request.network, network);
   request.stack = stack;
+  request.capture = capture ? 1 : 0;
   return ask<proto::FdReply>(request).map(
       [](proto::Received reply) { return std::move(reply.fds[0]); });
 }

@@ -30,8 +30,9 @@ class Admin {
   base::Result<std::vector<proto::NetworkInfo>> list_networks();
   /// For steering::Table::attach(): hosts, stacks and listeners.
   base::Result<base::UniqueFd> open_table(std::string_view network);
-  /// A stack's arena, for reading only.
-  base::Result<base::UniqueFd> fetch_arena(std::string_view network, steering::StackId stack);
+  /// A stack's arena, for reading only; with `capture`, to switch a capture on.
+  base::Result<base::UniqueFd> fetch_arena(std::string_view network, steering::StackId stack,
+                                           bool capture = false);
 
  private:
   explicit Admin(base::UniqueFd socket) : socket_(std::move(socket)) {}

@@ -130,10 +130,11 @@ Result<void> on(State& state, Session& session, const proto::FetchArena& request
   if (stack == nullptr || !stack->claimed()) {
     return base::fail(ErrorCode::kNotFound, "there is no such stack, or it has just ended");
   }
-  // A descriptor of its own, so that it cannot be written through.
+  // A descriptor of its own, so that it cannot be written through if it is for looking only.
   const auto path = fmt::format("/proc/self/fd/{}", stack->arena.get());
-  const UniqueFd reader(base::sys::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!reader) return base::fail_errno("cannot open the arena for reading");
+  const int mode = request.capture != 0 ? O_RDWR : O_RDONLY;
+  const UniqueFd reader(base::sys::openat(AT_FDCWD, path.c_str(), mode | O_CLOEXEC));
+  if (!reader) return base::fail_errno("cannot open the arena");
   const int fd = reader.get();
   state.send(session, proto::FdReply{}, request.head.tag, std::span(&fd, 1));
   return {};

@@ -79,13 +79,15 @@ struct OpenTable {
   Head head;
   Name network{};
 };
-/// Answered by FdReply with the arena, opened anew for reading only.
+/// Answered by FdReply with the arena, opened anew: for reading only, or (`capture` 1) so that a
+/// capture can be switched on.
 struct FetchArena {
   static constexpr Type kType = Type::kFetchArena;
   static constexpr std::size_t kFds = 0;
   Head head;
   Name network{};
   StackId stack;
+  std::uint32_t capture = 0;
 };
 struct FdReply {
   static constexpr Type kType = Type::kFdReply;
