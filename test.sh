@@ -66,10 +66,10 @@ plain=()
 if (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 28) > 28)) && setarch -R true 2>/dev/null; then
   plain=(setarch -R)
 fi
-# Real programs on a shared machine: what fails is tried up to twice more, and shows in the output as having failed.
+# Real programs on a shared machine: what fails is tried once more, and shows in the output as having failed.
 status=0
 "${plain[@]}" ctest --test-dir build/all -j"$jobs" --output-on-failure \
-  --repeat until-pass:3 --output-junit "$PWD/$logs/tests.xml" --test-output-size-passed 65536 2>&1 | tee "$logs/ctest.txt" | awk "$show" ||
+  --repeat until-pass:2 --output-junit "$PWD/$logs/tests.xml" --test-output-size-passed 65536 2>&1 | tee "$logs/ctest.txt" | awk "$show" ||
   status=1
 if ((status)); then
   failed+=(ctest)
