@@ -74,12 +74,10 @@ function(ringway_tests name)
     add_dependencies(tsan_tests ${name})
   endif()
   include(GoogleTest)
-  set(environment "")
-  if(RINGWAY_SANITIZE MATCHES "thread")
-    set(environment ENVIRONMENT TSAN_OPTIONS=die_after_fork=0)
-  endif()
+  # One label: gtest_discover_tests loses what stands behind a list.
+  list(GET ARG_LABELS 0 label)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${RINGWAY_TEST_PREFIX}"
-    PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 120 ${environment})
+    PROPERTIES LABELS "${label}" TIMEOUT 120)
 endfunction()
 
 # ringway_folder(NAME RANK n DEPENDS folders... LIBRARIES third parties...)

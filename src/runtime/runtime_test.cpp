@@ -4,6 +4,13 @@
 
 #include "runtime/runtime_fixture.h"
 
+#ifdef __SANITIZE_THREAD__
+// Children of these tests start threads. Looked up by the sanitizer by this name.
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options() {  // NOLINT
+  return "die_after_fork=0";
+}
+#endif
+
 namespace ringway::runtime {
 namespace {
 
