@@ -107,6 +107,7 @@ class RuntimeTest : public testing::Test {
     runtime_->before_fork();
     const pid_t pid = ::fork();
     if (pid == 0) {
+      begin_alone(alone);
       runtime_->after_fork_child();
       ::_exit(child());
     }
@@ -149,6 +150,13 @@ class RuntimeTest : public testing::Test {
   std::unique_ptr<Runtime> runtime_;
 
  private:
+  /// The child has one thread, which may fork again: nobody holds or awaits the lock here.
+  void begin_alone(std::unique_lock<std::shared_mutex>& held) {
+    held.release();
+    std::construct_at(&between_steps_);
+    forks_wanted_ = 0;
+  }
+
   // The allocator of g++ 12's address sanitizer does not look after its locks at a fork: a thread
   // that is inside it leaves them taken in the child for ever. Elsewhere a fork may come at any
   // moment.
