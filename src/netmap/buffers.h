@@ -1,8 +1,11 @@
 #pragma once
 
+#include <emmintrin.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "netmap/process.h"
 #include "netmap/registry.h"
@@ -24,9 +27,15 @@ inline T once(const T& value) {
   return *const_cast<const volatile T*>(&value);
 }
 
+/// One slot, read by a single load.
+inline abi::Slot read_slot(const abi::Slot* slot) {
+  const __m128i bits = *reinterpret_cast<const volatile __m128i*>(slot);
+  abi::Slot copy;
+  std::memcpy(&copy, &bits, sizeof copy);
+  return copy;
+}
 inline abi::Slot read_slot(const Kring& kring, std::uint32_t i) {
-  const abi::Slot& slot = ring_of(kring)->slots()[i];
-  return {once(slot.buf_idx), once(slot.len), once(slot.flags), once(slot.ptr)};
+  return read_slot(ring_of(kring)->slots() + i);
 }
 
 struct Piece {

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "netmap/buffers.h"
@@ -26,15 +28,25 @@ std::uint32_t complete_until(const Kring& kring, std::uint32_t from, std::uint32
   return end;
 }
 
-bool same(const abi::Slot& a, const abi::Slot& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+bool same(const abi::Slot& a, const abi::Slot& b) {
+  const auto bits = [](const abi::Slot& slot) {
+    std::array<std::uint64_t, 2> both;
+    std::memcpy(both.data(), &slot, sizeof slot);
+    return both;
+  };
+  return bits(a) == bits(b);
+}
+
+// The other end's lines are on their way while earlier ones are worked on.
+constexpr std::uint32_t kAhead = 32;
 
 void return_slots(Kring& rx, const Kring& tx, std::uint32_t from, std::uint32_t to) {
   const Buffers buffers(rx.allocator);
   abi::Slot* mine = ring_of(rx)->slots();
   abi::Slot* theirs = ring_of(tx)->slots();
   for (std::uint32_t k = from; k != to; k = next(k, rx.slots)) {
-    const abi::Slot slot = read_slot(rx, k);
-    if (same(slot, theirs[k])) continue;
+    const abi::Slot slot = read_slot(mine + k);
+    if (same(slot, read_slot(theirs + k))) continue;
     if (buffers.checked(slot.buf_idx) != 0) theirs[k] = slot;
     if ((slot.flags & abi::kBufChanged) != 0) {
       mine[k].flags = static_cast<std::uint16_t>(slot.flags & ~abi::kBufChanged);
@@ -47,7 +59,8 @@ void fetch_slots(Kring& rx, const Kring& tx, std::uint32_t from, std::uint32_t t
   abi::Slot* mine = ring_of(rx)->slots();
   abi::Slot* theirs = ring_of(tx)->slots();
   for (std::uint32_t k = from; k != to; k = next(k, rx.slots)) {
-    abi::Slot slot = read_slot(tx, k);
+    if (k % 4 == 0) __builtin_prefetch(theirs + std::min(k + kAhead, rx.slots - 1));
+    abi::Slot slot = read_slot(theirs + k);
     if (buffers.checked(slot.buf_idx) == 0 || slot.len > buffers.size()) [[unlikely]] {
       slot.len = 0;
       slot.buf_idx = buffers.checked(slot.buf_idx);

@@ -31,7 +31,6 @@ constexpr off_t kBellLocks = off_t{1} << 46;
 constexpr const char* kSharedMemory = "/dev/shm";
 
 struct Process {
-  std::atomic<Registry*> registry{nullptr};
   std::mutex attaching;
   std::string name;  // of the file in the directory
   int directory = -1;
@@ -43,6 +42,15 @@ struct Process {
 };
 Process self;
 std::atomic<std::uint16_t> known[kFds];  // descriptor + 1
+std::atomic<pid_t> known_process{0};
+
+/// Without a system call; a fork is noticed by renew_after_fork().
+pid_t process_id() {
+  const pid_t known_id = known_process.load(std::memory_order_relaxed);
+  if (known_id != 0) return known_id;
+  known_process.store(sys::getpid(), std::memory_order_relaxed);
+  return known_process.load(std::memory_order_relaxed);
+}
 
 int out_of_the_way(int fd) {
   const int high = sys::fcntl(fd, F_DUPFD_CLOEXEC, kOutOfTheWay);
@@ -128,7 +136,7 @@ Result<Registry*> attach_now() {
   self.device = status.st_dev;
   self.inode = status.st_ino;
   self.life.store(out_of_the_way(file.release()));
-  self.registry.store(*mapped, std::memory_order_release);
+  mapped_registry.store(*mapped, std::memory_order_release);
   ::pthread_atfork(nullptr, nullptr, &renew_after_fork);
   return *mapped;
 }
@@ -137,7 +145,7 @@ Result<Registry*> attach_now() {
 
 std::atomic<int> fd_limit{0};
 
-Registry* registry() { return self.registry.load(std::memory_order_acquire); }
+constinit std::atomic<Registry*> mapped_registry{nullptr};
 
 Result<Registry*> attach() {
   if (Registry* mine = registry(); mine != nullptr) return mine;
@@ -148,6 +156,7 @@ Result<Registry*> attach() {
 
 void renew_after_fork() {
   forget_thread_id();
+  known_process.store(0);
   UniqueFd fresh = open_shared();
   if (!fresh) return;  // the parent's open file serves, as long as the parent lives
   struct stat status {};
@@ -183,12 +192,6 @@ void leave() {
     }
   }
 }
-
-std::byte* at(std::uint64_t offset) {
-  return reinterpret_cast<std::byte*>(self.registry.load(std::memory_order_relaxed)) + offset;
-}
-
-abi::Ring* ring_of(const Kring& kring) { return reinterpret_cast<abi::Ring*>(at(kring.ring)); }
 
 void drop_pages(std::uint64_t offset, std::uint64_t bytes) {
   constexpr int kPunchKeepSize = 3;
@@ -279,7 +282,7 @@ struct Bell {
   int fd = -1;
   pid_t process = 0;
   ~Bell() {
-    if (fd < 0 || process != sys::getpid()) return;
+    if (fd < 0 || process != process_id()) return;
     bell_fds[id].store(0);
     sys::close(fd);
     unlock_byte(self.bell_file.load(), kBellLocks + id);
@@ -311,7 +314,7 @@ bool open_bell(std::uint32_t id) {
   if (fd < 0) return false;
   bell.fd = out_of_the_way(fd);
   bell.id = id;
-  bell.process = sys::getpid();
+  bell.process = process_id();
   bell_fds[id].store(bell.fd + 1);
   return true;
 }
@@ -329,7 +332,7 @@ void take_bell() {
 }  // namespace
 
 std::uint32_t own_bell() {
-  if (bell.id == kNone || bell.process != sys::getpid()) {
+  if (bell.id == kNone || bell.process != process_id()) {
     bell.id = kNone;
     take_bell();
   }

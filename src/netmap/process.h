@@ -13,8 +13,9 @@
 /// The shared file as this process sees it, and what its fd numbers mean. Any thread.
 namespace ringway::netmap {
 
-/// nullptr before attach() has succeeded.
-Registry* registry();
+/// Where the file is mapped; nullptr before attach() has succeeded.
+extern constinit std::atomic<Registry*> mapped_registry;
+inline Registry* registry() { return mapped_registry.load(std::memory_order_acquire); }
 /// Maps the file of the network (RINGWAY_NETWORK), made if it is not there. Once per process.
 base::Result<Registry*> attach();
 /// Gives the file up; the last process removes it unless persistent ports live in it.
@@ -23,10 +24,14 @@ void leave();
 void renew_after_fork();
 
 /// Address of an offset of the file, and of an allocator's span.
-std::byte* at(std::uint64_t offset);
+inline std::byte* at(std::uint64_t offset) {
+  return reinterpret_cast<std::byte*>(mapped_registry.load(std::memory_order_relaxed)) + offset;
+}
 inline std::uint64_t span_of(std::uint32_t allocator) { return kControlBytes + allocator * kSpan; }
 /// Precondition: the ring's memory exists.
-abi::Ring* ring_of(const Kring& kring);
+inline abi::Ring* ring_of(const Kring& kring) {
+  return reinterpret_cast<abi::Ring*>(at(kring.ring));
+}
 /// Gives the pages of [offset, offset + bytes) back to the system.
 void drop_pages(std::uint64_t offset, std::uint64_t bytes);
 /// False if the system has no room for the pages.

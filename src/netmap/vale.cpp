@@ -70,7 +70,8 @@ class Batch {
       : from_(from),
         port_(port),
         switch_(registry()->switches[port.on_switch.load() - 1]),
-        buffers_(from.allocator) {}
+        buffers_(from.allocator),
+        slots_(ring_of(from)->slots()) {}
 
   /// Takes packets from slot `k` on; returns where it stopped.
   std::uint32_t collect(std::uint32_t k, std::uint32_t head);
@@ -89,6 +90,7 @@ class Batch {
   const Port& port_;
   Switch& switch_;
   const Buffers buffers_;
+  abi::Slot* const slots_;
   std::uint32_t count_ = 0;
   std::array<Packet, kBatch> packets_;
   std::array<Queue, kMaxSwitchPorts + 1> queues_;
@@ -100,7 +102,7 @@ std::uint32_t Batch::collect(std::uint32_t k, std::uint32_t head) {
     Packet packet{k, 0, kEnd};
     bool more = true;
     while (more && k != head && packet.slots < abi::kMaxFragments) {
-      abi::Slot& slot = ring_of(from_)->slots()[k];
+      abi::Slot& slot = slots_[k];
       const std::uint16_t flags = once(slot.flags);
       more = (flags & abi::kMoreFrag) != 0;
       if ((flags & abi::kBufChanged) != 0) {
@@ -138,7 +140,7 @@ void Batch::learn(std::uint64_t source) {
 }
 
 std::uint16_t Batch::look_up(const Packet& packet) {
-  const abi::Slot slot = read_slot(from_, packet.first);
+  const abi::Slot slot = read_slot(slots_ + packet.first);
   const Piece piece = buffers_.piece(from_, slot);
   std::array<std::byte, 64> indirect;
   const std::byte* frame = piece.data + port_.header_bytes;
@@ -247,7 +249,7 @@ std::uint32_t Batch::copy(Kring& to, const Buffers& out, const Packet& packet, s
     const std::uint32_t skipped = i == 0 && !same_header ? port_.header_bytes : 0;
     std::memset(room.data, 0, added);
     room = {room.data + added, room.bytes - added};
-    const std::uint32_t bytes = copy_slot(read_slot(from_, k), room, skipped);
+    const std::uint32_t bytes = copy_slot(read_slot(slots_ + k), room, skipped);
     place.len = static_cast<std::uint16_t>(bytes + added);
     const unsigned more = i + 1U < packet.slots ? unsigned{abi::kMoreFrag} : 0U;
     place.flags = static_cast<std::uint16_t>(unsigned{packet.slots} << 8 | more);
