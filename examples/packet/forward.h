@@ -1,0 +1,48 @@
+#pragma once
+
+#include <ringway/packet.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+
+/// What the packet examples share: opening ports, moving one frame, and the end by a signal.
+
+using ringway::packet::Port;
+using ringway::packet::Ring;
+using ringway::packet::Slot;
+
+inline volatile std::sig_atomic_t stopped = 0;
+
+inline void stop_by_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stopped = 1; };
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+inline std::unique_ptr<Port> open_or_tell(const char* name, const Port* share = nullptr) {
+  std::string error;
+  auto port = Port::open(name, share, &error);
+  if (port == nullptr) std::fprintf(stderr, "%s\n", error.c_str());
+  return port;
+}
+
+/// Moves a frame's buffer on: swapped in one memory, copied otherwise. Precondition: `to` has room.
+inline void move_frame(Ring& from, Slot& in, Ring& to, bool swap_buffers) {
+  Slot& out = to[0];
+  if (swap_buffers) {
+    ringway::packet::swap(in, out);
+  } else {
+    const auto frame = from.frame(in);
+    std::memcpy(to.data(out), frame.data(), std::min<std::size_t>(frame.size(), to.buffer_bytes()));
+    out.length = static_cast<std::uint16_t>(frame.size());
+  }
+  const unsigned more = in.flags & unsigned{ringway::packet::kMore};
+  out.flags = static_cast<std::uint16_t>((out.flags & ~unsigned{ringway::packet::kMore}) | more);
+  to.advance(1);
+}
