@@ -17,16 +17,20 @@ struct Output {
 void spread(Port& input, std::vector<Output>& outputs) {
   Ring& in = input.rx();
   const std::uint32_t count = in.available();
-  for (std::uint32_t i = 0; i < count; ++i) {
+  std::uint32_t pieces = 0;
+  for (std::uint32_t i = 0; i < count; i += pieces) {
+    pieces = pieces_of(in, i, count);
     const auto flow = flow_of(in.frame(in[i]));
     const std::uint32_t hash = flow ? symmetric_hash(*flow) : 0;
     Output& output = outputs[hash % outputs.size()];
     Ring& out = output.port->tx();
-    if (out.available() == 0) {
+    if (out.available() < pieces) {
       ++output.lost;
       continue;
     }
-    move_frame(in, in[i], out, input.shares_memory(*output.port));
+    for (std::uint32_t k = 0; k < pieces; ++k) {
+      move_frame(in, in[i + k], out, input.shares_memory(*output.port));
+    }
     ++output.frames;
   }
   in.advance(count);

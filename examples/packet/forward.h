@@ -32,6 +32,13 @@ inline std::unique_ptr<Port> open_or_tell(const char* name, const Port* share = 
   return port;
 }
 
+/// How many of the `count` slots of `in` belong to the packet that begins at slot i.
+inline std::uint32_t pieces_of(const Ring& in, std::uint32_t i, std::uint32_t count) {
+  std::uint32_t pieces = 1;
+  while (i + pieces < count && (in[i + pieces - 1].flags & ringway::packet::kMore) != 0) ++pieces;
+  return pieces;
+}
+
 /// Moves a frame's buffer on: swapped in one memory, copied otherwise. Precondition: `to` has room.
 inline void move_frame(Ring& from, Slot& in, Ring& to, bool swap_buffers) {
   Slot& out = to[0];

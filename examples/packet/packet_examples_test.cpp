@@ -93,12 +93,12 @@ std::array<unsigned char, 60> datagram(unsigned char from, unsigned char port) {
   return f;
 }
 
-void send(Port& port, const std::array<unsigned char, 60>& frame) {
+void send(Port& port, const std::array<unsigned char, 60>& frame, std::uint16_t flags = 0) {
   ASSERT_NE(port.tx().available(), 0U);
   Slot& slot = port.tx()[0];
   std::memcpy(port.tx().data(slot), frame.data(), frame.size());
   slot.length = static_cast<std::uint16_t>(frame.size());
-  slot.flags = 0;
+  slot.flags = flags;
   port.tx().advance(1);
   port.send();
 }
@@ -172,7 +172,9 @@ TEST(PacketExamples, Firewall_AppliesTheFirstRuleThatFits) {
   EXPECT_EQ(firewall.line.substr(0, 7), "2 rules");
   const auto a = Port::open("vale0:a");
   const auto b = Port::open("vale1:b");
-  send(*a, datagram(3, 53));  // denied
+  send(*a, datagram(3, 53));         // denied
+  send(*a, datagram(3, 53), kMore);  // denied, and so is what would pass if it stood alone
+  send(*a, datagram(1, 55));
   send(*a, datagram(1, 53));
   send(*a, datagram(3, 54));
   EXPECT_EQ(receive(*b), 53);

@@ -134,8 +134,10 @@ bool NetmapPort::put_packet(std::span<const mem::FrameDesc> packet) {
   const Buffers buffers(tx_->allocator);
   const std::uint32_t room = distance(tx_head_, tx_->tail, tx_->slots);
   if (packet.size() > room) return false;
+  constexpr std::uint8_t kOffloads =
+      mem::kFrameCsumNeeded | mem::kFrameGsoTcp4 | mem::kFrameGsoTcp6;
   const bool plain = std::none_of(packet.begin(), packet.end(), [&](const mem::FrameDesc& piece) {
-    return piece.length > buffers.size() || (piece.flags & mem::kFrameCsumNeeded) != 0;
+    return piece.length > buffers.size() || (piece.flags & kOffloads) != 0;
   });
   if (!plain || !port::lies_within(pool_, packet) || port::length_of(packet) > caps_.max_frame) {
     ++counters_.tx_bad;
