@@ -98,8 +98,9 @@ void pass(Port& from, Port& to, const std::vector<Rule>& rules) {
   std::uint32_t done = 0;
   while (done < count) {
     const std::uint32_t pieces = pieces_of(in, done, count);
-    if (out.available() < pieces) break;  // they wait
-    const bool passes = allowed(rules, in.frame(in[done]));
+    const bool fits = pieces < out.size();  // else it never will
+    if (fits && out.available() < pieces) break;
+    const bool passes = fits && allowed(rules, in.frame(in[done]));
     for (const std::uint32_t end = done + pieces; done < end; ++done) {
       if (passes) move_frame(in, in[done], out, from.shares_memory(to));
     }

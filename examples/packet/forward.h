@@ -46,8 +46,9 @@ inline void move_frame(Ring& from, Slot& in, Ring& to, bool swap_buffers) {
     ringway::packet::swap(in, out);
   } else {
     const auto frame = from.frame(in);
-    std::memcpy(to.data(out), frame.data(), std::min<std::size_t>(frame.size(), to.buffer_bytes()));
-    out.length = static_cast<std::uint16_t>(frame.size());
+    const std::size_t bytes = std::min<std::size_t>(frame.size(), to.buffer_bytes());
+    std::memcpy(to.data(out), frame.data(), bytes);
+    out.length = static_cast<std::uint16_t>(bytes);
   }
   const unsigned more = in.flags & unsigned{ringway::packet::kMore};
   out.flags = static_cast<std::uint16_t>((out.flags & ~unsigned{ringway::packet::kMore}) | more);

@@ -59,6 +59,8 @@ class Ring {
     return {data(slot), length < buffer_bytes_ ? length : buffer_bytes_};
   }
   std::uint32_t buffer_bytes() const { return buffer_bytes_; }
+  /// Slots altogether: available() is always less.
+  std::uint32_t size() const { return size_; }
   /// Gives the first n back; they take effect with send() or receive(). n <= available().
   void advance(std::uint32_t n) {
     head_ += n;
