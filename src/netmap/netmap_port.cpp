@@ -1,5 +1,6 @@
 #include "netmap/netmap_port.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
