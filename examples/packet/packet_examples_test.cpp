@@ -100,7 +100,7 @@ void send(Port& port, const std::array<unsigned char, 60>& frame, std::uint16_t 
   slot.length = static_cast<std::uint16_t>(frame.size());
   slot.flags = flags;
   port.tx().advance(1);
-  port.send();
+  if ((flags & kMore) == 0) port.send();  // packets are handed over whole
 }
 
 /// The destination port of the next frame, waited for; -1: none came.
