@@ -2,13 +2,9 @@
 
 #include <gtest/gtest.h>
 #include <ringway/packet.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -16,8 +12,10 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "examples/example_program.h"
 #include "netmap/process.h"
 
 namespace ringway::packet {
@@ -35,44 +33,18 @@ class Environment : public testing::Environment {
 };
 const auto* const environment = testing::AddGlobalTestEnvironment(new Environment);
 
-/// A program that has said its first line; ended with the object.
-class Example {
+/// An example that has said its first line.
+class Example : public Program {
  public:
-  explicit Example(std::vector<std::string> words) {
-    words[0] = std::string(RINGWAY_PROGRAMS) + "/rw-example-" + words[0];
-    std::array<int, 2> ends{};
-    EXPECT_EQ(pipe(ends.data()), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&pid_, words[0].c_str(), &actions, nullptr, arguments.data(), environ),
-              0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    std::unique_ptr<FILE, int (*)(FILE*)> output(fdopen(ends[0], "r"), &fclose);
-    std::array<char, 256> text{};
-    line = fgets(text.data(), text.size(), output.get()) != nullptr ? text.data() : "";
-  }
-  ~Example() {
-    if (pid_ <= 0) return;
-    kill(pid_, SIGTERM);
-    finish();
-  }
-  Example(const Example&) = delete;
-  int finish() {
-    int status = -1;
-    waitpid(pid_, &status, 0);
-    pid_ = 0;
-    return status;
-  }
-  std::string line;
+  explicit Example(std::vector<std::string> words)
+      : Program(named(std::move(words))), first_line(line()) {}
+  const std::string first_line;
 
  private:
-  pid_t pid_ = 0;
+  static std::vector<std::string> named(std::vector<std::string> words) {
+    words[0] = "rw-example-" + words[0];
+    return words;
+  }
 };
 
 /// An IPv4 UDP frame from 10.0.0.`from` to 10.0.0.2, port `port`, to the broadcast address.
@@ -116,7 +88,7 @@ int receive(Port& port, int patience = kPatience) {
 
 TEST(PacketExamples, Bridge_CarriesFramesBothWaysWithoutCopies) {
   const Example bridge({"bridge", "vale0:bridge", "vale1:bridge"});
-  EXPECT_NE(bridge.line.find("without copies"), std::string::npos) << bridge.line;
+  EXPECT_NE(bridge.first_line.find("without copies"), std::string::npos) << bridge.first_line;
   const auto a = Port::open("vale0:a");
   const auto b = Port::open("vale1:b");
   ASSERT_NE(a, nullptr);
@@ -169,7 +141,7 @@ TEST(PacketExamples, Firewall_AppliesTheFirstRuleThatFits) {
   const std::string path = "/tmp/packet-test-" + std::to_string(getpid()) + ".rules";
   std::ofstream(path) << "# a comment\nallow from 10.0.0.1/32 port 53\ndeny proto 17 port 53\n";
   const Example firewall({"firewall", "vale0:fw", "vale1:fw", path});
-  EXPECT_EQ(firewall.line.substr(0, 7), "2 rules");
+  EXPECT_EQ(firewall.first_line.substr(0, 7), "2 rules");
   const auto a = Port::open("vale0:a");
   const auto b = Port::open("vale1:b");
   send(*a, datagram(3, 53));         // denied
@@ -187,7 +159,7 @@ TEST(PacketExamples, WrongRules_AreNamedByTheirLine) {
   const std::string path = "/tmp/packet-test-" + std::to_string(getpid()) + ".rules";
   std::ofstream(path) << "allow\nforbid everything\n";
   Example firewall({"firewall", "vale0:fw", "vale1:fw", path});
-  EXPECT_EQ(firewall.line, "");
+  EXPECT_EQ(firewall.first_line, "");
   EXPECT_NE(firewall.finish(), 0);
   std::filesystem::remove(path);
 }
